@@ -47,10 +47,11 @@ class Server:
             "HAECHI_PUBLIC_BASE_URL": self.url,
             "HAECHI_DATA_DIR": str(self.directory / "data"),
             "HAECHI_REGISTRATION": "open",
-            "HAECHI_RATE_LIMITS": "false",
+            "HAECHI_RATE_LIMITS_ENABLED": "false",
+            "HAECHI_PUSH_ALLOW_PRIVATE_ADDRESSES": "true",
         }
         if database:
-            self._env["HAECHI_DATABASE"] = database
+            self._env["HAECHI_DATABASE_URL"] = database
         self._env |= settings or {}
 
     @property

@@ -2,21 +2,8 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
-
 from contract import Contract, scenario
-
-
-def png(width: int, height: int) -> bytes:
-    """A small picture with some colour in it."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    rows = b"".join(b"\0" + bytes((x * 255 // width, y * 255 // height, 128)[i] for x in range(width) for i in range(3)) for y in range(height))
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+from harness.pictures import png
 
 
 def parts(uri: str) -> dict[str, str]:
