@@ -1,0 +1,16 @@
+//! The rules of Matrix as pure functions: no I/O, no clock, no waiting.
+//!
+//! - [`pdu`]: events as servers exchange them: built, hashed, signed, parsed, redacted.
+//! - [`auth`]: may this event enter the room? Power levels, join rules, history visibility.
+//! - [`client_event`]: the same events as clients see them.
+//!
+//! Everything rests on ruma's types and rules; what is written here is what ruma leaves to a
+//! server, and what must be faster than the general way.
+
+pub mod json;
+mod key;
+pub mod pdu;
+mod room_version;
+
+pub use key::{KeyError, SigningKey};
+pub use room_version::RoomVersion;
