@@ -7,6 +7,7 @@
 //! Everything rests on ruma's types and rules; what is written here is what ruma leaves to a
 //! server, and what must be faster than the general way.
 
+pub mod auth;
 pub mod json;
 mod key;
 pub mod pdu;
