@@ -8,6 +8,7 @@
 //! server, and what must be faster than the general way.
 
 pub mod auth;
+pub mod client_event;
 pub mod json;
 mod key;
 pub mod pdu;
