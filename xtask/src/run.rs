@@ -1,5 +1,7 @@
 //! `run`: a server on this machine to try and to develop with.
 
+use std::{path::PathBuf, process::Command};
+
 use anyhow::{Context, Result};
 
 use crate::{
@@ -24,7 +26,7 @@ Haechi on http://{LISTEN}, its data in ./data. Stop it by Ctrl-C.
     Anybody who reaches it may register; it listens on this machine only.
 "
     );
-    let mut serve = std::process::Command::new(haechi);
+    let mut serve = Command::new(haechi);
     serve.arg("serve");
     for (flag, value) in [
         ("--server-name", "localhost"),
@@ -37,11 +39,11 @@ Haechi on http://{LISTEN}, its data in ./data. Stop it by Ctrl-C.
             serve.args([flag, value]);
         }
     }
-    shell::run(serve.args(rest))
+    shell::become_it(serve.args(rest))
 }
 
 /// Builds the binary `haechi` and says where it is.
-pub(crate) fn build_server(profile: &str) -> Result<std::path::PathBuf> {
+pub(crate) fn build_server(profile: &str) -> Result<PathBuf> {
     let metadata = cargo::metadata()?;
     cargo::package(&metadata, "haechi-server").context("the workspace has no haechi-server")?;
     let mut build = cargo(&["build", "--package", "haechi-server", "--bin", "haechi"]);

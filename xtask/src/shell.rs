@@ -3,6 +3,7 @@
 use std::{
     env,
     ffi::OsString,
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -17,6 +18,13 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
         bail!("`{}` failed ({status})", text(command));
     }
     Ok(())
+}
+
+/// Becomes `command`, so that it gets the terminal and all signals; returns only a failure.
+pub(crate) fn become_it(command: &mut Command) -> Result<()> {
+    eprintln!("$ {}", text(command));
+    let error = command.exec();
+    Err(error).with_context(|| format!("cannot start `{}`", text(command)))
 }
 
 /// What `command` prints, without the line end; an exit code other than 0 is an error.
@@ -57,7 +65,9 @@ pub(crate) fn display(path: &Path) -> String {
 }
 
 fn text(command: &Command) -> String {
-    let mut words = vec![command.get_program().to_string_lossy().into_owned()];
+    let program = Path::new(command.get_program());
+    let name = program.file_name().unwrap_or(program.as_os_str());
+    let mut words = vec![name.to_string_lossy().into_owned()];
     words.extend(command.get_args().map(|arg| arg.to_string_lossy().into_owned()));
     words.join(" ")
 }

@@ -38,7 +38,7 @@ pub(crate) fn tidy() -> Result<()> {
         // Pictures and other binary files are not text; they have no rules.
         let Ok(text) = fs::read_to_string(&path) else { continue };
         text::check(&path, &text, &mut report);
-        if is_rust(&path) {
+        if has_extension(&path, "rs") {
             rust::check(&path, &text, &mut split, &mut report);
         }
     }
@@ -57,9 +57,8 @@ pub(crate) fn tidy() -> Result<()> {
     Ok(())
 }
 
-/// Is this a Rust file?
-fn is_rust(path: &str) -> bool {
-    Path::new(path).extension().is_some_and(|extension| extension == "rs")
+fn has_extension(path: &str, wanted: &str) -> bool {
+    Path::new(path).extension().is_some_and(|extension| extension == wanted)
 }
 
 /// The files that are, or are about to be, in the repository.

@@ -1,6 +1,8 @@
 //! Rules on the text of a file: its length, marks of unfinished work, paths of one machine.
 
-use super::{Report, is_rust};
+use std::path::Path;
+
+use super::{Report, has_extension};
 
 /// Lines of a source file: from the first a warning, from the second a failure.
 const LINES: (usize, usize) = (500, 600);
@@ -33,18 +35,21 @@ pub(super) fn check(path: &str, text: &str, report: &mut Report) {
     if !WRITTEN.iter().any(|ending| path.ends_with(ending)) {
         return;
     }
-    if is_rust(path) {
+    if has_extension(path, "rs") {
         length(path, text, report);
         if !text.trim_start().starts_with("//!") {
             report.fail(path, "must begin with a `//!` comment that says what the module is for");
         }
+    }
+    if has_extension(path, "md") {
+        links(path, text, report);
     }
     for (index, line) in text.lines().enumerate() {
         let at = format!("{path}:{}", index + 1);
         if let Some(mark) = MARKS.iter().find(|mark| has_word(line, mark)) {
             report.fail(&at, format!("`{mark}` marks unfinished work: finish it or file it"));
         }
-        if is_rust(path) && line.trim_start().starts_with(IGNORED) {
+        if has_extension(path, "rs") && line.trim_start().starts_with(IGNORED) {
             report.fail(&at, "a test that is ignored proves nothing: repair or delete it");
         }
         if let Some(folder) = MACHINE_PATHS.iter().find(|folder| has_path(line, folder)) {
@@ -65,6 +70,17 @@ fn length(path: &str, text: &str, report: &mut Report) {
         report.fail(path, format!("{lines} lines; more than {fail_from}: split it by topic"));
     } else if lines > warn_from {
         report.warn(path, format!("{lines} lines; from {fail_from} on this is an error"));
+    }
+}
+
+/// Warns of links from page to page that lead nowhere.
+fn links(path: &str, text: &str, report: &mut Report) {
+    let folder = Path::new(path).parent().unwrap_or(Path::new(""));
+    for rest in text.split("](").skip(1) {
+        let target = rest.split([')', '#']).next().unwrap_or_default();
+        if !target.is_empty() && !target.contains(':') && !folder.join(target).exists() {
+            report.warn(path, format!("the link to `{target}` leads nowhere"));
+        }
     }
 }
 
