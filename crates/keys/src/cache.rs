@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn a_slot_does_not_grow_without_end() {
         let cache = DeviceCache::new();
-        for number in 0..SLOT_DEVICES_MAX + 1 {
+        for number in 0..=SLOT_DEVICES_MAX {
             cache.put(cache.ticket(USER), USER, &number.to_string(), number);
         }
         assert_eq!(cache.get(USER, "0"), None);

@@ -27,6 +27,9 @@ mod rules;
 mod store;
 mod to_device;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use haechi_base::{Clock, UserNid};

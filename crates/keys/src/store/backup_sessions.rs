@@ -42,7 +42,7 @@ sql!(
     "DELETE FROM backup_session
      WHERE user_nid = ?1 AND version = ?2 AND room_id = ?3 AND session_id = ?4"
 );
-sql!(NEXT_PURGE, "SELECT user_nid, version FROM backup_purge LIMIT 1");
+sql!(NEXT_PURGE, "SELECT user_nid, version FROM backup_purge WHERE user_nid > 0 LIMIT 1");
 sql!(END_PURGE, "DELETE FROM backup_purge WHERE user_nid = ?1 AND version = ?2");
 
 fn arguments(user: UserNid, version: i64, scope: &BackupScope) -> Vec<Value<'_>> {

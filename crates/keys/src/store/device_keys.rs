@@ -10,11 +10,13 @@ sql!(DEVICE_KEYS,
     sqlite: "SELECT user_nid, device_id, json FROM device_key
              WHERE user_nid IN (SELECT value FROM json_each(?1))",
     pg: "SELECT user_nid, device_id, json FROM device_key WHERE user_nid = ANY($1)");
+// As above.
 sql!(SIGNING_KEYS,
     sqlite: "SELECT user_nid, usage, public_key, json FROM cross_signing_key
              WHERE user_nid IN (SELECT value FROM json_each(?1))",
     pg: "SELECT user_nid, usage, public_key, json FROM cross_signing_key
          WHERE user_nid = ANY($1)");
+// As above.
 sql!(SIGNATURES,
     sqlite: "SELECT target_nid, target_key, signer_nid, signing_key, signature FROM key_signature
              WHERE target_nid IN (SELECT value FROM json_each(?1))

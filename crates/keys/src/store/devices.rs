@@ -5,12 +5,12 @@ use haechi_store::{Result, Tx, Value, sql};
 
 // A list of values has no common text.
 sql!(DEVICES,
-    sqlite: "SELECT user_nid, device_id, display_name FROM device
-             WHERE user_nid IN (SELECT value FROM json_each(?1))
+    sqlite: "SELECT nid, device_id, display_name FROM device
+             WHERE nid IN (SELECT value FROM json_each(?1))
              UNION ALL
              SELECT user_nid, device_id, display_name FROM dehydrated_device
              WHERE user_nid IN (SELECT value FROM json_each(?1))",
-    pg: "SELECT user_nid, device_id, display_name FROM device WHERE user_nid = ANY($1)
+    pg: "SELECT nid, device_id, display_name FROM device WHERE nid = ANY($1)
          UNION ALL
          SELECT user_nid, device_id, display_name FROM dehydrated_device WHERE user_nid = ANY($1)");
 
