@@ -7,6 +7,7 @@ use ruma::{UserId, push::ScalarJsonValue};
 use crate::{
     json::{Json, Object},
     pdu::Pdu,
+    relations::Mentions,
 };
 
 /// An event read once, for the rules of all members of its room.
@@ -53,17 +54,7 @@ impl<'a> PushEvent<'a> {
     pub fn new(pdu: &'a Pdu) -> Self {
         // Stored contents were checked; one that is damaged counts as empty.
         let content = Object::parse(pdu.content()).unwrap_or_default();
-        let mut mentions: Vec<String> = content
-            .get("m.mentions")
-            .and_then(|mentions| mentions.as_object()?.get("user_ids"))
-            .map(|users| match users {
-                Json::Array(users) => users.iter().filter_map(Json::as_str),
-                _ => [].iter().filter_map(Json::as_str),
-            })
-            .into_iter()
-            .flatten()
-            .map(str::to_owned)
-            .collect();
+        let mut mentions = Mentions::of_object(&content).unwrap_or_default().user_ids;
         mentions.sort_unstable();
         Self {
             pdu,
