@@ -6,14 +6,13 @@ mod server;
 use std::{
     convert::Infallible,
     io::Cursor,
-    num::NonZeroUsize,
     path::{Path, PathBuf},
 };
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use haechi_base::Millis;
-use haechi_store::DbConfig;
+use haechi_store::testing::{TestDb, store_test};
 use image::{DynamicImage, ImageFormat};
 
 use super::*;
@@ -23,31 +22,33 @@ const BOB: UserNid = UserNid(2);
 const HERE: &str = "here.test";
 
 struct Bench {
+    db: TestDb,
     dir: tempfile::TempDir,
     media: Media,
     clock: Clock,
 }
 
 impl Bench {
-    async fn new() -> Self {
-        Self::with(|_| {}).await
+    async fn new(db: TestDb) -> Self {
+        Self::with(db, |_| {}).await
     }
 
-    async fn with(change: impl FnOnce(&mut MediaConfig)) -> Self {
+    async fn with(db: TestDb, change: impl FnOnce(&mut MediaConfig)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = Clock::manual(Millis(1_700_000_000_000));
         let mut config = MediaConfig::new(HERE);
         change(&mut config);
-        let media = open(dir.path(), config, clock.clone()).await;
-        Self { dir, media, clock }
+        let media = open(&db, dir.path(), config, clock.clone());
+        Self { db, dir, media, clock }
     }
 
-    /// What a restart finds.
-    async fn reopened(self) -> Self {
-        let Self { dir, media, clock } = self;
+    /// What is there after the process was killed.
+    async fn killed(self) -> Self {
+        let Self { mut db, dir, media, clock } = self;
         drop(media);
-        let media = open(dir.path(), MediaConfig::new(HERE), clock.clone()).await;
-        Self { dir, media, clock }
+        db.crash().await;
+        let media = open(&db, dir.path(), MediaConfig::new(HERE), clock.clone());
+        Self { db, dir, media, clock }
     }
 
     /// How many blobs there are.
@@ -70,12 +71,9 @@ impl Bench {
     }
 }
 
-async fn open(dir: &Path, config: MediaConfig, clock: Clock) -> Media {
-    let readers = NonZeroUsize::new(2).unwrap();
-    let path = dir.join("test.db");
-    let (db, _feed) = Db::open(&DbConfig::Sqlite { path, readers }, &[&SCHEMA]).await.unwrap();
+fn open(db: &Db, dir: &Path, config: MediaConfig, clock: Clock) -> Media {
     let blob = Blob::folder(&dir.join("media")).unwrap();
-    Media::new(config, db, blob, clock).unwrap()
+    Media::new(config, db.clone(), blob, clock).unwrap()
 }
 
 fn files(dir: &Path) -> Vec<PathBuf> {
@@ -108,13 +106,13 @@ fn small() -> Form {
     Form::fitting(Fit::Scale, 96, 96, false)
 }
 
-#[tokio::test]
-async fn an_upload_is_found_and_read_in_whole_and_in_part() {
-    let bench = Bench::new().await;
+#[store_test(schemas(SCHEMA))]
+async fn an_upload_is_found_and_read_in_whole_and_in_part(db: TestDb) {
+    let bench = Bench::new(db).await;
     let about = named("text/plain", "a/notes.txt");
     let bytes = vec![7; 100_000];
     let id = bench.media.upload(ALICE, about, Some(100_000), chunks(&bytes)).await.unwrap();
-    let bench = bench.reopened().await;
+    let bench = bench.killed().await;
     let found = bench.found(&id).await.unwrap();
     assert_eq!(found.bytes(), 100_000);
     assert_eq!(found.about.content_type.as_deref(), Some("text/plain"));
@@ -128,9 +126,9 @@ async fn an_upload_is_found_and_read_in_whole_and_in_part() {
     }
 }
 
-#[tokio::test]
-async fn equal_bytes_are_kept_once_until_the_last_use_is_gone() {
-    let bench = Bench::new().await;
+#[store_test(schemas(SCHEMA))]
+async fn equal_bytes_are_kept_once_until_the_last_use_is_gone(db: TestDb) {
+    let bench = Bench::new(db).await;
     let first = bench.upload(ALICE, b"equal").await;
     let second = bench.upload(BOB, b"equal").await;
     assert_ne!(first, second);
@@ -149,9 +147,9 @@ async fn equal_bytes_are_kept_once_until_the_last_use_is_gone() {
     assert_eq!(bench.content(&third).await, b"equal");
 }
 
-#[tokio::test]
-async fn equal_uploads_at_the_same_time_all_succeed() {
-    let bench = Bench::new().await;
+#[store_test(schemas(SCHEMA))]
+async fn equal_uploads_at_the_same_time_all_succeed(db: TestDb) {
+    let bench = Bench::new(db).await;
     let uploads = (0..8).map(|i| {
         let media = &bench.media;
         media.upload(UserNid(i), About::default(), None, chunks(b"the same"))
@@ -163,14 +161,14 @@ async fn equal_uploads_at_the_same_time_all_succeed() {
     assert_eq!(bench.blobs(), 1);
 }
 
-#[tokio::test]
-async fn a_crash_between_bytes_and_row_leaves_nothing_for_long() {
-    let bench = Bench::new().await;
+#[store_test(schemas(SCHEMA))]
+async fn a_crash_between_bytes_and_row_leaves_nothing_for_long(db: TestDb) {
+    let bench = Bench::new(db).await;
     let kept = bench.upload(ALICE, b"kept").await;
     // All that an upload does before its row is written.
     let blob = bench.media.announce_blob().await.unwrap();
     bench.media.0.blob.put(&blob, chunks(b"lost"), 100).await.unwrap();
-    let bench = bench.reopened().await;
+    let bench = bench.killed().await;
     assert_eq!(bench.media.usage(ALICE).await.unwrap().items, 1);
     assert_eq!(bench.media.sweep().await.unwrap().blobs, 0, "it could still be running");
     assert_eq!(bench.blobs(), 2);
@@ -180,9 +178,9 @@ async fn a_crash_between_bytes_and_row_leaves_nothing_for_long() {
     assert_eq!(bench.content(&kept).await, b"kept");
 }
 
-#[tokio::test]
-async fn an_upload_that_was_given_up_cannot_come_into_use() {
-    let bench = Bench::new().await;
+#[store_test(schemas(SCHEMA))]
+async fn an_upload_that_was_given_up_cannot_come_into_use(db: TestDb) {
+    let bench = Bench::new(db).await;
     let source = stream::once(async {
         bench.clock.advance(Duration::from_hours(25));
         assert_eq!(bench.media.sweep().await.unwrap().blobs, 1);
@@ -193,9 +191,9 @@ async fn an_upload_that_was_given_up_cannot_come_into_use() {
     assert_eq!(bench.media.usage(ALICE).await.unwrap().items, 0);
 }
 
-#[tokio::test]
-async fn too_large_and_broken_uploads_leave_nothing() {
-    let bench = Bench::with(|config| config.upload_bytes_max = 10_000).await;
+#[store_test(schemas(SCHEMA))]
+async fn too_large_and_broken_uploads_leave_nothing(db: TestDb) {
+    let bench = Bench::with(db, |config| config.upload_bytes_max = 10_000).await;
     let upload = async |announced, bytes: usize| {
         let source = chunks(&vec![1; bytes]);
         bench.media.upload(ALICE, About::default(), announced, source).await
@@ -212,19 +210,19 @@ async fn too_large_and_broken_uploads_leave_nothing() {
     assert_eq!(bench.media.usage(ALICE).await.unwrap().items, 1);
 }
 
-#[tokio::test]
-async fn a_silent_upload_is_given_up() {
+#[store_test(schemas(SCHEMA))]
+async fn a_silent_upload_is_given_up(db: TestDb) {
     let stall_max = Duration::from_millis(20);
-    let bench = Bench::with(|config| config.upload_stall_max = stall_max).await;
+    let bench = Bench::with(db, |config| config.upload_stall_max = stall_max).await;
     let silent =
         stream::iter([Ok::<_, Infallible>(Bytes::from_static(b"x"))]).chain(stream::pending());
     let refused = bench.media.upload(ALICE, About::default(), None, silent).await;
     assert!(matches!(refused, Err(MediaError::Interrupted(_))), "{refused:?}");
 }
 
-#[tokio::test]
-async fn users_have_limits() {
-    let bench = Bench::with(|config| {
+#[store_test(schemas(SCHEMA))]
+async fn users_have_limits(db: TestDb) {
+    let bench = Bench::with(db, |config| {
         config.user = UserLimits {
             bytes_max: Some(1_500),
             day_bytes_max: Some(1_000),
@@ -269,9 +267,9 @@ async fn users_have_limits() {
     bench.media.upload(ALICE, About::default(), None, chunks(b"")).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_promise_is_kept_once_by_the_one_who_has_it() {
-    let bench = Bench::new().await;
+#[store_test(schemas(SCHEMA))]
+async fn a_promise_is_kept_once_by_the_one_who_has_it(db: TestDb) {
+    let bench = Bench::new(db).await;
     let (id, expires) = bench.media.promise(ALICE).await.unwrap();
     assert_eq!(expires, bench.clock.now().plus(Duration::from_hours(24)));
     assert!(matches!(bench.found(&id).await, Err(MediaError::NotYetUploaded)));
@@ -288,9 +286,9 @@ async fn a_promise_is_kept_once_by_the_one_who_has_it() {
     assert_eq!(bench.content(&id).await, b"alice");
 }
 
-#[tokio::test]
-async fn of_two_who_fill_at_once_one_wins() {
-    let bench = Bench::new().await;
+#[store_test(schemas(SCHEMA))]
+async fn of_two_who_fill_at_once_one_wins(db: TestDb) {
+    let bench = Bench::new(db).await;
     let (id, _) = bench.media.promise(ALICE).await.unwrap();
     let fill = |bytes: &'static [u8]| {
         bench.media.fill(ALICE, (HERE, &id), About::default(), None, chunks(bytes))
@@ -304,9 +302,9 @@ async fn of_two_who_fill_at_once_one_wins() {
     }
 }
 
-#[tokio::test]
-async fn a_promise_that_is_not_kept_expires() {
-    let bench = Bench::new().await;
+#[store_test(schemas(SCHEMA))]
+async fn a_promise_that_is_not_kept_expires(db: TestDb) {
+    let bench = Bench::new(db).await;
     let (id, _) = bench.media.promise(ALICE).await.unwrap();
     bench.clock.advance(Duration::from_hours(24));
     let late = bench.media.fill(ALICE, (HERE, &id), About::default(), None, chunks(b"late")).await;
@@ -317,9 +315,9 @@ async fn a_promise_that_is_not_kept_expires() {
     assert_eq!(bench.media.list(ALICE, 0, 10).await.unwrap().len(), 0);
 }
 
-#[tokio::test]
-async fn who_waits_for_a_promise_is_served_when_it_comes() {
-    let bench = Bench::new().await;
+#[store_test(schemas(SCHEMA))]
+async fn who_waits_for_a_promise_is_served_when_it_comes(db: TestDb) {
+    let bench = Bench::new(db).await;
     let (id, _) = bench.media.promise(ALICE).await.unwrap();
     let waiting = bench.media.find((HERE, &id), Duration::from_secs(50));
     let coming = async {
@@ -332,9 +330,9 @@ async fn who_waits_for_a_promise_is_served_when_it_comes() {
     assert_eq!(found.unwrap().bytes(), 4);
 }
 
-#[tokio::test]
-async fn closed_content_is_neither_served_nor_taken() {
-    let bench = Bench::new().await;
+#[store_test(schemas(SCHEMA))]
+async fn closed_content_is_neither_served_nor_taken(db: TestDb) {
+    let bench = Bench::new(db).await;
     let first = bench.upload(ALICE, b"bad").await;
     let second = bench.upload(BOB, b"bad").await;
     bench.media.set_blocked(&first, true).await.unwrap();
@@ -352,9 +350,9 @@ async fn closed_content_is_neither_served_nor_taken() {
     assert!(matches!(again, Err(MediaError::Refused(_))), "the hash is remembered");
 }
 
-#[tokio::test]
-async fn uploads_are_listed_page_by_page() {
-    let bench = Bench::new().await;
+#[store_test(schemas(SCHEMA))]
+async fn uploads_are_listed_page_by_page(db: TestDb) {
+    let bench = Bench::new(db).await;
     let ids = [bench.upload(ALICE, b"1").await, bench.upload(ALICE, b"22").await];
     bench.upload(BOB, b"1").await;
     let (promised, _) = bench.media.promise(ALICE).await.unwrap();
@@ -367,9 +365,9 @@ async fn uploads_are_listed_page_by_page() {
     assert_eq!((page[0].id.as_str(), page[0].bytes), (promised.as_str(), None));
 }
 
-#[tokio::test]
-async fn a_thumbnail_is_made_once_and_goes_with_its_original() {
-    let bench = Bench::new().await;
+#[store_test(schemas(SCHEMA))]
+async fn a_thumbnail_is_made_once_and_goes_with_its_original(db: TestDb) {
+    let bench = Bench::new(db).await;
     let id = bench.upload(ALICE, &png(400, 200, 1)).await;
     let found = bench.found(&id).await.unwrap();
     let all = (0..10).map(|_| bench.media.thumbnail(&found, small()));
@@ -377,7 +375,7 @@ async fn a_thumbnail_is_made_once_and_goes_with_its_original() {
         futures_util::future::join_all(all).await.into_iter().map(Result::unwrap).collect();
     assert!(all.iter().all(|thumbnail| *thumbnail == all[0]));
     assert_eq!(bench.blobs(), 2);
-    let bench = bench.reopened().await;
+    let bench = bench.killed().await;
     assert_eq!(bench.media.thumbnail(&found, small()).await.unwrap(), all[0]);
     let bytes = bench.media.open_thumbnail(&all[0]).await.unwrap();
     let bytes = bytes.try_collect::<Vec<_>>().await.unwrap().concat();
@@ -389,9 +387,9 @@ async fn a_thumbnail_is_made_once_and_goes_with_its_original() {
     assert_eq!(bench.blobs(), 0);
 }
 
-#[tokio::test]
-async fn what_cannot_be_a_thumbnail_is_told() {
-    let bench = Bench::with(|config| config.picture.bytes_max = 20_000).await;
+#[store_test(schemas(SCHEMA))]
+async fn what_cannot_be_a_thumbnail_is_told(db: TestDb) {
+    let bench = Bench::with(db, |config| config.picture.bytes_max = 20_000).await;
     let text = bench.upload(ALICE, b"only text").await;
     let large = bench.upload(ALICE, &vec![0; 20_001]).await;
     let text = bench.found(&text).await.unwrap();
@@ -403,9 +401,9 @@ async fn what_cannot_be_a_thumbnail_is_told() {
     assert_eq!(bench.blobs(), 2);
 }
 
-#[tokio::test]
-async fn thumbnails_beyond_what_can_wait_are_sent_away_and_may_come_again() {
-    let bench = Bench::new().await;
+#[store_test(schemas(SCHEMA))]
+async fn thumbnails_beyond_what_can_wait_are_sent_away_and_may_come_again(db: TestDb) {
+    let bench = Bench::new(db).await;
     let id = bench.upload(ALICE, &png(50, 50, 2)).await;
     let found = bench.found(&id).await.unwrap();
     let doors = &bench.media.0.thumbnails.doors;
@@ -417,9 +415,9 @@ async fn thumbnails_beyond_what_can_wait_are_sent_away_and_may_come_again() {
     bench.media.thumbnail(&found, small()).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_thumbnail_of_what_was_deleted_meanwhile_is_not_kept() {
-    let bench = Bench::new().await;
+#[store_test(schemas(SCHEMA))]
+async fn a_thumbnail_of_what_was_deleted_meanwhile_is_not_kept(db: TestDb) {
+    let bench = Bench::new(db).await;
     let id = bench.upload(ALICE, &png(50, 50, 3)).await;
     let found = bench.found(&id).await.unwrap();
     bench.media.delete(&id).await.unwrap();

@@ -9,7 +9,7 @@ use super::{
 };
 
 /// Previews of `page.test`, which is that server; `inside.test` is too, by a closed address.
-async fn bench(server: &Server) -> Bench {
+async fn bench(db: TestDb, server: &Server) -> Bench {
     let names = [("page.test", "127.0.0.1"), ("inside.test", "127.0.0.2")];
     let names = names.map(|(name, address)| (name.to_owned(), vec![address.parse().unwrap()]));
     let fetch = FetchConfig {
@@ -23,7 +23,7 @@ async fn bench(server: &Server) -> Bench {
         image_bytes_max: 100_000,
         ..PreviewConfig::new(fetch)
     };
-    Bench::with(|config| config.preview = Some(preview)).await
+    Bench::with(db, |config| config.preview = Some(preview)).await
 }
 
 async fn preview(bench: &Bench, server: &Server, url: &str) -> Result<Value> {
@@ -59,10 +59,10 @@ fn site(path: &str) -> Option<Answer> {
     }
 }
 
-#[tokio::test]
-async fn a_page_and_its_image() {
+#[store_test(schemas(SCHEMA))]
+async fn a_page_and_its_image(db: TestDb) {
     let server = Server::start(site).await;
-    let bench = bench(&server).await;
+    let bench = bench(db, &server).await;
     let said = preview(&bench, &server, "http://page.test:PORT/page#part").await.unwrap();
     assert_eq!(said["og:title"], "Haechi");
     assert_eq!(said["og:description"], "guards against fire");
@@ -85,10 +85,10 @@ async fn a_page_and_its_image() {
     assert_eq!(said, json!({}));
 }
 
-#[tokio::test]
-async fn a_page_without_its_image_is_better_than_none() {
+#[store_test(schemas(SCHEMA))]
+async fn a_page_without_its_image_is_better_than_none(db: TestDb) {
     let server = Server::start(site).await;
-    let bench = bench(&server).await;
+    let bench = bench(db, &server).await;
     for path in ["no-picture", "large-picture", "picture-inside"] {
         let said =
             preview(&bench, &server, &format!("http://page.test:PORT/{path}")).await.unwrap();
@@ -97,10 +97,10 @@ async fn a_page_without_its_image_is_better_than_none() {
     assert_eq!(bench.blobs(), 0);
 }
 
-#[tokio::test]
-async fn a_page_is_asked_once_until_its_preview_expires() {
+#[store_test(schemas(SCHEMA))]
+async fn a_page_is_asked_once_until_its_preview_expires(db: TestDb) {
     let server = Server::start(site).await;
-    let bench = bench(&server).await;
+    let bench = bench(db, &server).await;
     let url = "http://page.test:PORT/page";
     let all = (0..10).map(|_| preview(&bench, &server, url));
     let all = futures_util::future::join_all(all).await;
@@ -128,10 +128,10 @@ async fn a_page_is_asked_once_until_its_preview_expires() {
     assert_eq!(bench.blobs(), 0);
 }
 
-#[tokio::test]
-async fn what_may_not_be_asked_is_not() {
+#[store_test(schemas(SCHEMA))]
+async fn what_may_not_be_asked_is_not(db: TestDb) {
     let server = Server::start(site).await;
-    let bench = bench(&server).await;
+    let bench = bench(db, &server).await;
     let long = format!("http://page.test:PORT/{}", "x".repeat(2_048));
     for url in [
         "http://inside.test:PORT/page",
@@ -153,7 +153,11 @@ async fn what_may_not_be_asked_is_not() {
         assert!(matches!(refused, Err(MediaError::NoPreview)), "{path}: {refused:?}");
     }
     assert_eq!(server.asked(), ["/missing", "/video"]);
-    let off = Bench::new().await;
+}
+
+#[store_test(schemas(SCHEMA))]
+async fn previews_can_be_switched_off(db: TestDb) {
+    let off = Bench::new(db).await;
     let refused = off.media.preview("http://page.test/").await;
     assert!(matches!(refused, Err(MediaError::PreviewRefused)));
 }
