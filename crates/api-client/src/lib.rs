@@ -18,6 +18,8 @@ mod openid;
 mod presence;
 mod profile;
 mod register;
+mod rooms;
+mod sync;
 mod thirdparty;
 mod uia;
 mod user_directory;
@@ -25,7 +27,7 @@ mod voip;
 
 use axum::Router;
 
-pub use app::{App, Handles, RegistrationMode, Settings};
+pub use app::{App, FilterCache, Handles, RegistrationMode, Settings};
 pub use error::{Error, Result};
 
 /// Adds the endpoints of one area.
@@ -48,6 +50,8 @@ pub fn router(app: App) -> Router {
         user_directory::routes,
         thirdparty::routes,
         voip::routes,
+        rooms::routes,
+        sync::routes,
     ];
     let router = Router::new();
     areas.into_iter().fold(router, |router, routes: Area| routes(router)).with_state(app)
