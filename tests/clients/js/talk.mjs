@@ -5,6 +5,9 @@ import { createInterface } from "node:readline";
 
 import { register, until } from "./person.mjs";
 
+// standard output is for answers only
+for (const level of ["log", "info", "debug", "warn"]) console[level] = () => {};
+
 let person;
 
 const commands = {
