@@ -13,8 +13,8 @@ CREATE TABLE room (
     -- running counts of events that notify by the default rules: all, and those outside threads
     notify_total BIGINT NOT NULL,
     notify_main BIGINT NOT NULL,
-    -- position of the last event that lifts the room in a room list
-    bump_pos BIGINT NOT NULL,
+    -- when the last event was sent that lifts the room in a room list
+    bump_at BIGINT NOT NULL,
     -- shown in the public directory?
     published BIGINT NOT NULL DEFAULT 0 CHECK (published IN (0, 1))
 ) {strict};
