@@ -127,7 +127,7 @@ where
     let busy = parts.extensions.get::<Busy>().cloned().unwrap_or_default();
 
     let head = http::Request::from_parts(parts, ());
-    let caller = <R::Authentication as Scheme>::caller(&state, &head).await?;
+    let caller = <R::Authentication as Scheme>::caller(&state, &head, ip).await?;
     if R::RATE_LIMITED {
         let session = <R::Authentication as Scheme>::session(&caller);
         let key = session.map_or(LimitKey::Ip(ip), |session| LimitKey::User(session.user));

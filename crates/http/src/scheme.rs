@@ -1,6 +1,6 @@
 //! Who is calling.
 
-use std::future::Future;
+use std::{future::Future, net::IpAddr};
 
 use haechi_accounts::Session;
 use http::Request;
@@ -14,7 +14,12 @@ use crate::{ApiError, RateLimiter};
 /// What the state of a router must be able to do for [`RouterExt`](crate::RouterExt).
 pub trait Authenticate: Clone + Send + Sync + 'static {
     /// Who is behind the token: `M_UNKNOWN_TOKEN` when nobody is, as a soft logout when it expired.
-    fn authenticate(&self, token: &str) -> impl Future<Output = Result<Session, ApiError>> + Send;
+    /// The address is where the request comes from.
+    fn authenticate(
+        &self,
+        token: &str,
+        ip: IpAddr,
+    ) -> impl Future<Output = Result<Session, ApiError>> + Send;
 
     /// How often callers may ask.
     fn rate_limiter(&self) -> &RateLimiter;
@@ -29,6 +34,7 @@ pub trait Scheme: AuthScheme {
     fn caller<S: Authenticate>(
         state: &S,
         request: &Request<()>,
+        ip: IpAddr,
     ) -> impl Future<Output = Result<Self::Caller, ApiError>> + Send;
 
     /// The session, if the caller has one.
@@ -40,7 +46,11 @@ macro_rules! anonymous {
         impl Scheme for $scheme {
             type Caller = ();
 
-            async fn caller<S: Authenticate>(_: &S, _: &Request<()>) -> Result<(), ApiError> {
+            async fn caller<S: Authenticate>(
+                _: &S,
+                _: &Request<()>,
+                _: IpAddr,
+            ) -> Result<(), ApiError> {
                 Ok(())
             }
 
@@ -60,10 +70,11 @@ impl Scheme for AccessToken {
     async fn caller<S: Authenticate>(
         state: &S,
         request: &Request<()>,
+        ip: IpAddr,
     ) -> Result<Session, ApiError> {
         let token =
             token(request).ok_or_else(|| ApiError::missing_token("Missing access token"))?;
-        state.authenticate(&token).await
+        state.authenticate(&token, ip).await
     }
 
     fn session(caller: &Session) -> Option<&Session> {
@@ -77,9 +88,10 @@ impl Scheme for AccessTokenOptional {
     async fn caller<S: Authenticate>(
         state: &S,
         request: &Request<()>,
+        ip: IpAddr,
     ) -> Result<Option<Session>, ApiError> {
         match token(request) {
-            Some(token) => state.authenticate(&token).await.map(Some),
+            Some(token) => state.authenticate(&token, ip).await.map(Some),
             None => Ok(None),
         }
     }

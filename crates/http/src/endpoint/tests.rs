@@ -22,7 +22,7 @@ use crate::{Rate, RateLimiter, RateLimits, StackSettings, stack};
 struct TestState(RateLimiter);
 
 impl Authenticate for TestState {
-    async fn authenticate(&self, token: &str) -> Result<Session, ApiError> {
+    async fn authenticate(&self, token: &str, _: IpAddr) -> Result<Session, ApiError> {
         match token {
             "good" => Ok(Session {
                 user: UserNid(7),
