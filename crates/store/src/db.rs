@@ -5,18 +5,35 @@ use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
 use haechi_base::Positions;
 use tokio::sync::{mpsc, watch};
 
-use crate::{Commit, Result, Schema, StoreError, Work, sqlite, work::JobOf};
+use crate::{Commit, PgUrl, Result, Schema, StoreError, Work, pg, sqlite, work::JobOf};
 
 /// Which database to open and how.
 #[derive(Clone, Debug)]
 pub enum DbConfig {
-    /// One file, or memory when there is no path (tests).
+    /// One file.
     Sqlite {
         /// The file; its folder must exist.
         path: PathBuf,
         /// Threads that read.
         readers: NonZeroUsize,
     },
+    /// A PostgreSQL cluster: whichever of its hosts takes writes is used.
+    Postgres {
+        /// Where it is.
+        url: PgUrl,
+        /// Most connections for reads; each committer has one more.
+        pool: NonZeroUsize,
+        /// Committers, each with a lane of its own; see [`DbConfig::COMMITTERS`].
+        committers: NonZeroUsize,
+        /// This node's name, unlike that of any other node: a node that comes back takes its own
+        /// lanes again at once.
+        node: String,
+    },
+}
+
+impl DbConfig {
+    /// A good number of committers: enough to keep a server busy while each waits for its commit.
+    pub const COMMITTERS: NonZeroUsize = NonZeroUsize::new(4).expect("4 is not 0");
 }
 
 /// Commits that wait for whoever reads the feed; a full queue holds the committers back.
@@ -28,6 +45,7 @@ pub struct Db(Arc<Engine>);
 
 enum Engine {
     Sqlite(sqlite::Engine),
+    Pg(pg::Engine),
 }
 
 impl Db {
@@ -44,6 +62,10 @@ impl Db {
             DbConfig::Sqlite { path, readers } => {
                 Engine::Sqlite(sqlite::Engine::open(path, *readers, schemas, feed)?)
             }
+            DbConfig::Postgres { url, pool, committers, node } => {
+                let options = pg::Options { url, pool: *pool, committers: *committers, node };
+                Engine::Pg(pg::Engine::open(&options, schemas, feed).await?)
+            }
         };
         Ok((Self(Arc::new(engine)), receiver))
     }
@@ -53,6 +75,7 @@ impl Db {
         let (job, reply) = JobOf::boxed(work);
         match &*self.0 {
             Engine::Sqlite(engine) => engine.read(job)?,
+            Engine::Pg(engine) => engine.read(job)?,
         }
         reply.await.map_err(|_| StoreError::Unavailable("the store is closing".to_owned()))?
     }
@@ -72,6 +95,7 @@ impl Db {
         let (job, reply) = JobOf::boxed(work);
         match &*self.0 {
             Engine::Sqlite(engine) => engine.write(job)?,
+            Engine::Pg(engine) => engine.write(job)?,
         }
         Ok(async move {
             reply.await.map_err(|_| StoreError::Unavailable("the store is closing".to_owned()))?
@@ -82,6 +106,24 @@ impl Db {
     pub fn horizon(&self) -> watch::Receiver<Positions> {
         match &*self.0 {
             Engine::Sqlite(engine) => engine.horizon(),
+            Engine::Pg(engine) => engine.horizon(),
+        }
+    }
+
+    /// Commits what is queued, answers it, and ends all threads and tasks. Later calls are refused.
+    pub async fn close(&self) {
+        match &*self.0 {
+            Engine::Sqlite(engine) => engine.close().await,
+            Engine::Pg(engine) => engine.close().await,
+        }
+    }
+
+    /// Stops as a killed process would: in the middle of everything.
+    #[cfg(feature = "testing")]
+    pub(crate) async fn crash(&self) {
+        match &*self.0 {
+            Engine::Sqlite(engine) => engine.crash().await,
+            Engine::Pg(engine) => engine.crash().await,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use haechi_base::{Millis, RoomNid, StreamPos, UserNid};
 
-use crate::{Result, StoreError};
+use crate::{Result, StoreError, pg::PgInt};
 
 /// One row, valid while it is being decoded.
 pub struct Row<'a> {
@@ -12,6 +12,7 @@ pub struct Row<'a> {
 
 pub(crate) enum Inner<'a> {
     Sqlite(&'a rusqlite::Row<'a>),
+    Pg(&'a tokio_postgres::Row),
 }
 
 impl Row<'_> {
@@ -20,7 +21,7 @@ impl Row<'_> {
         T::from_column(self, column)
     }
 
-    pub(crate) fn corrupt(&self, column: usize, reason: impl ToString) -> StoreError {
+    pub(crate) fn corrupt(&self, column: usize, reason: &impl ToString) -> StoreError {
         StoreError::Corrupt { statement: self.statement, column, reason: reason.to_string() }
     }
 }
@@ -37,30 +38,43 @@ pub trait FromColumn: Sized + Send {
     fn from_column(row: &Row<'_>, column: usize) -> Result<Self>;
 }
 
+/// A column type that both drivers know: `$pg` is how the PostgreSQL driver reads it.
 macro_rules! driver_column {
-    ($($type:ty),+) => {$(
+    ($($type:ty, $pg:ty, $from_pg:expr;)+) => {$(
         impl FromColumn for $type {
             fn from_column(row: &Row<'_>, column: usize) -> Result<Self> {
                 match row.inner {
-                    Inner::Sqlite(sqlite) => {
-                        sqlite.get(column).map_err(|error| row.corrupt(column, error))
+                    Inner::Sqlite(inner) => {
+                        inner.get(column).map_err(|error| row.corrupt(column, &error))
                     }
+                    Inner::Pg(inner) => inner
+                        .try_get::<_, $pg>(column)
+                        .map($from_pg)
+                        .map_err(|error| row.corrupt(column, &error)),
                 }
             }
         }
         impl FromColumn for Option<$type> {
             fn from_column(row: &Row<'_>, column: usize) -> Result<Self> {
                 match row.inner {
-                    Inner::Sqlite(sqlite) => {
-                        sqlite.get(column).map_err(|error| row.corrupt(column, error))
+                    Inner::Sqlite(inner) => {
+                        inner.get(column).map_err(|error| row.corrupt(column, &error))
                     }
+                    Inner::Pg(inner) => inner
+                        .try_get::<_, Option<$pg>>(column)
+                        .map(|value| value.map($from_pg))
+                        .map_err(|error| row.corrupt(column, &error)),
                 }
             }
         }
     )+};
 }
 
-driver_column!(i64, String, Vec<u8>);
+driver_column! {
+    i64, PgInt, |value| value.0;
+    String, String, |value| value;
+    Vec<u8>, Vec<u8>, |value| value;
+}
 
 macro_rules! wrapped_column {
     ($($type:ty, $from:ty, $make:expr;)+) => {$(

@@ -1,34 +1,51 @@
 //! A transaction as a work sees it.
 
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use haechi_base::{LaneId, StreamPos};
 
-use crate::{Change, FromRow, Note, Result, Sql, StoreError, Value, sqlite};
+use crate::{Change, FromRow, Note, Result, Sql, StoreError, Value, pg, sqlite};
 
 /// An open transaction. The engine begins and ends it; a work only runs statements.
 pub struct Tx<'a> {
     pub(crate) conn: Conn<'a>,
-    pub(crate) lane: Option<LaneCursor>,
-    /// Has the running work changed anything yet? Decides whether a failure needs a rollback.
+    pub(crate) lane: Option<LaneCursor<'a>>,
+    /// Has the running work changed anything yet, or spoilt the transaction? Decides whether its
+    /// failure needs a rollback.
     pub(crate) wrote: bool,
 }
 
 pub(crate) enum Conn<'a> {
     Sqlite(&'a mut rusqlite::Connection),
+    Pg(pg::Session<'a>),
 }
 
-/// The end of the lane as this transaction has pushed it, and what it announced on the way.
-pub(crate) struct LaneCursor {
+/// The end of the lane as this transaction has pushed it, and what the work announced on the way.
+///
+/// The end is shared: on PostgreSQL the works of a group take turns on one connection.
+pub(crate) struct LaneCursor<'a> {
     pub(crate) lane: LaneId,
-    pub(crate) offset: i64,
+    pub(crate) end: &'a AtomicI64,
     pub(crate) notes: Vec<Note>,
 }
 
-impl Tx<'_> {
+impl<'a> Tx<'a> {
+    /// A transaction for one work.
+    pub(crate) fn new(conn: Conn<'a>, lane: Option<LaneCursor<'a>>) -> Self {
+        Self { conn, lane, wrote: false }
+    }
+
+    /// What the work announced; leaves nothing behind.
+    pub(crate) fn take_notes(&mut self) -> Vec<Note> {
+        self.lane.as_mut().map(|cursor| std::mem::take(&mut cursor.notes)).unwrap_or_default()
+    }
+
     /// Runs a statement that returns no rows; returns how many rows it changed.
     pub async fn exec(&mut self, sql: &'static Sql, args: &[Value<'_>]) -> Result<u64> {
         self.wrote = true;
         match &mut self.conn {
             Conn::Sqlite(conn) => sqlite::exec(conn, sql, args),
+            Conn::Pg(session) => session.exec(sql, args).await,
         }
     }
 
@@ -51,6 +68,7 @@ impl Tx<'_> {
             Conn::Sqlite(conn) => {
                 rows.iter().try_fold(0, |sum, args| Ok(sum + sqlite::exec(conn, sql, args)?))
             }
+            Conn::Pg(session) => session.exec_many(sql, rows).await,
         }
     }
 
@@ -63,6 +81,7 @@ impl Tx<'_> {
         self.wrote |= !sql.is_query();
         match &mut self.conn {
             Conn::Sqlite(conn) => sqlite::opt(conn, sql, args),
+            Conn::Pg(session) => session.opt(sql, args).await,
         }
     }
 
@@ -83,19 +102,20 @@ impl Tx<'_> {
         self.wrote |= !sql.is_query();
         match &mut self.conn {
             Conn::Sqlite(conn) => sqlite::all(conn, sql, args),
+            Conn::Pg(session) => session.all(sql, args).await,
         }
     }
 
     /// Takes the next place in the lane for `change`; it is announced when the commit is durable.
     ///
+    /// Places ascend in the order of the calls. There may be gaps: the place of a work that failed.
     /// Only in [`Db::write`](crate::Db::write); a read has no lane.
     pub fn announce(&mut self, change: Change) -> Result<StreamPos> {
         let cursor = self.lane.as_mut().ok_or(StoreError::Driver {
             statement: "announce",
             reason: "a read cannot announce a change".to_owned(),
         })?;
-        cursor.offset += 1;
-        let pos = StreamPos::new(cursor.lane, cursor.offset);
+        let pos = StreamPos::new(cursor.lane, cursor.end.fetch_add(1, Ordering::Relaxed) + 1);
         cursor.notes.push(Note { pos, change });
         Ok(pos)
     }

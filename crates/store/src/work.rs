@@ -1,6 +1,11 @@
 //! Units of work: the only way to touch the database.
 
-use std::{future::Future, panic::AssertUnwindSafe, pin::Pin};
+use std::{
+    future::Future,
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    time::{Duration, Instant},
+};
 
 use futures_util::FutureExt as _;
 use tokio::sync::oneshot;
@@ -26,7 +31,8 @@ pub trait Work: Send + Sync + 'static {
         Locks::none()
     }
 
-    /// Works with the same key commit in the order in which this node submitted them.
+    /// Works with the same key, other than 0, commit in the order in which this node submitted them.
+    /// Zero asks for no order.
     fn order_key(&self) -> i64 {
         0
     }
@@ -45,6 +51,9 @@ pub trait Work: Send + Sync + 'static {
 pub(crate) trait Job: Send {
     fn name(&self) -> &'static str;
     fn locks(&self) -> Locks;
+    fn order_key(&self) -> i64;
+    /// How long ago it was submitted.
+    fn age(&self) -> Duration;
     /// Runs the work and keeps its result.
     fn run<'a>(
         &'a mut self,
@@ -61,12 +70,13 @@ pub(crate) struct JobOf<W: Work> {
     work: W,
     out: Option<W::Out>,
     reply: oneshot::Sender<Result<W::Out>>,
+    submitted: Instant,
 }
 
 impl<W: Work> JobOf<W> {
     pub(crate) fn boxed(work: W) -> (Box<dyn Job>, oneshot::Receiver<Result<W::Out>>) {
         let (reply, receiver) = oneshot::channel();
-        (Box::new(Self { work, out: None, reply }), receiver)
+        (Box::new(Self { work, out: None, reply, submitted: Instant::now() }), receiver)
     }
 }
 
@@ -77,6 +87,14 @@ impl<W: Work> Job for JobOf<W> {
 
     fn locks(&self) -> Locks {
         self.work.locks()
+    }
+
+    fn order_key(&self) -> i64 {
+        self.work.order_key()
+    }
+
+    fn age(&self) -> Duration {
+        self.submitted.elapsed()
     }
 
     fn run<'a>(

@@ -1,13 +1,28 @@
 //! Opening the file, migrating it, and the threads behind it.
 
-use std::{num::NonZeroUsize, path::Path, time::Duration};
+use std::{
+    fs::{File, TryLockError},
+    num::NonZeroUsize,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
 
 use haechi_base::{LaneId, Positions};
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
+use parking_lot::Mutex;
+use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{mpsc, watch};
 
-use super::{readers::Readers, writer};
-use crate::{Commit, Result, Schema, StoreError, work::Job};
+use super::{readers::Readers, writer::Writer};
+use crate::{
+    Commit, Result, Schema, StoreError,
+    migrate::{Applied, missing},
+    work::Job,
+};
 
 /// Works that may wait for the writer; more are refused with `Overloaded`.
 const WRITE_QUEUE_MAX: usize = 8_192;
@@ -19,9 +34,13 @@ const STATEMENTS_MAX: usize = 512;
 pub(super) const LANE: LaneId = LaneId(0);
 
 pub(crate) struct Engine {
-    queue: mpsc::Sender<Box<dyn Job>>,
+    queue: async_channel::Sender<Box<dyn Job>>,
     readers: Readers,
     horizon: watch::Receiver<Positions>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    crashed: Arc<AtomicBool>,
+    /// Held for as long as the file is ours.
+    lock: Mutex<Option<File>>,
 }
 
 impl Engine {
@@ -31,6 +50,7 @@ impl Engine {
         schemas: &[&'static Schema],
         feed: mpsc::Sender<Commit>,
     ) -> Result<Self> {
+        let lock = lock_file(path)?;
         let mut conn =
             connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
         migrate(&mut conn, schemas)?;
@@ -40,20 +60,30 @@ impl Engine {
         let mut start = Positions::default();
         start.set(LANE, offset);
         let (horizon_sender, horizon) = watch::channel(start);
-        let (queue, receiver) = mpsc::channel(WRITE_QUEUE_MAX);
-        std::thread::Builder::new()
+        let (queue, receiver) = async_channel::bounded(WRITE_QUEUE_MAX);
+        let crashed = Arc::new(AtomicBool::new(false));
+        let mut writer = Writer::new(conn, offset, horizon_sender, feed, crashed.clone());
+        let writer = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || writer::run(conn, receiver, offset, &horizon_sender, &feed))
+            .spawn(move || writer.run(&receiver))
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        let readers = Readers::start(path, readers)?;
-        Ok(Self { queue, readers, horizon })
+        let (readers, mut threads) = Readers::start(path, readers)?;
+        threads.push(writer);
+        Ok(Self {
+            queue,
+            readers,
+            horizon,
+            threads: Mutex::new(threads),
+            crashed,
+            lock: Mutex::new(Some(lock)),
+        })
     }
 
     pub(crate) fn write(&self, job: Box<dyn Job>) -> Result<()> {
         self.queue.try_send(job).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => StoreError::Overloaded,
-            mpsc::error::TrySendError::Closed(_) => {
-                StoreError::Unavailable("the writer has stopped".to_owned())
+            async_channel::TrySendError::Full(_) => StoreError::Overloaded,
+            async_channel::TrySendError::Closed(_) => {
+                StoreError::Unavailable("the store is closing".to_owned())
             }
         })
     }
@@ -65,10 +95,63 @@ impl Engine {
     pub(crate) fn horizon(&self) -> watch::Receiver<Positions> {
         self.horizon.clone()
     }
+
+    /// Commits what is queued, and ends the threads.
+    pub(crate) async fn close(&self) {
+        self.queue.close();
+        self.readers.close();
+        let threads = std::mem::take(&mut *self.threads.lock());
+        let joined = tokio::task::spawn_blocking(|| {
+            for thread in threads {
+                if thread.join().is_err() {
+                    tracing::error!("a thread of the store had panicked");
+                }
+            }
+        });
+        let _ = joined.await;
+        self.lock.lock().take();
+    }
+
+    /// Stops as a killed process would: what is under way is never committed.
+    #[cfg(feature = "testing")]
+    pub(crate) async fn crash(&self) {
+        self.crashed.store(true, Ordering::SeqCst);
+        self.close().await;
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.queue.close();
+        self.readers.close();
+    }
 }
 
 fn opening(error: &rusqlite::Error) -> StoreError {
     StoreError::Unavailable(format!("opening the database: {error}"))
+}
+
+/// Two servers on one file would each believe to be the only writer: the lane has no epoch here.
+fn lock_file(path: &Path) -> Result<File> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let shown = path.display();
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&name)
+        .map_err(|error| StoreError::Unavailable(format!("opening {shown}.lock: {error}")))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Unavailable(format!(
+            "{shown} is in use by another server; stop that one first, or give this one a data \
+             folder of its own"
+        ))),
+        Err(TryLockError::Error(error)) => {
+            Err(StoreError::Unavailable(format!("locking {shown}.lock: {error}")))
+        }
+    }
 }
 
 /// Opens a connection with full durability: WAL, and an fsync at every commit.
@@ -105,34 +188,23 @@ fn migrate(conn: &mut Connection, schemas: &[&'static Schema]) -> Result<()> {
          INSERT INTO lane (id, epoch, owner, pos) VALUES (0, 0, NULL, 0) ON CONFLICT DO NOTHING;",
     )
     .map_err(|error| failed("base tables", &error))?;
-    for schema in schemas {
-        for migration in schema.migrations {
-            let what = format!("{}/{}", schema.module, migration.name);
-            let applied: Option<String> = tx
-                .query_row(
-                    "SELECT checksum FROM schema_migration WHERE module = ?1 AND name = ?2",
-                    [schema.module, migration.name],
-                    |row| row.get(0),
-                )
-                .optional()
-                .map_err(|error| failed(&what, &error))?;
-            match applied {
-                Some(checksum) if checksum == migration.checksum() => {}
-                Some(_) => {
-                    return Err(StoreError::Migration(format!(
-                        "{what} was changed after it was applied; migrations are append-only"
-                    )));
-                }
-                None => {
-                    tx.execute_batch(&migration.sqlite()).map_err(|error| failed(&what, &error))?;
-                    tx.execute(
-                        "INSERT INTO schema_migration (module, name, checksum) VALUES (?1, ?2, ?3)",
-                        [schema.module, migration.name, &migration.checksum()],
-                    )
-                    .map_err(|error| failed(&what, &error))?;
-                }
-            }
-        }
+    let applied: Vec<Applied> = tx
+        .prepare("SELECT module, name, checksum FROM schema_migration")
+        .and_then(|mut list| {
+            list.query_map([], |row| {
+                Ok(Applied { module: row.get(0)?, name: row.get(1)?, checksum: row.get(2)? })
+            })?
+            .collect()
+        })
+        .map_err(|error| failed("list", &error))?;
+    for (schema, migration) in missing(schemas, &applied)? {
+        let what = format!("{}/{}", schema.module, migration.name);
+        tx.execute_batch(&migration.sqlite()).map_err(|error| failed(&what, &error))?;
+        tx.execute(
+            "INSERT INTO schema_migration (module, name, checksum) VALUES (?1, ?2, ?3)",
+            [schema.module, migration.name, &migration.checksum()],
+        )
+        .map_err(|error| failed(&what, &error))?;
     }
     tx.commit().map_err(|error| failed("commit", &error))
 }

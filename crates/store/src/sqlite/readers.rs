@@ -1,13 +1,13 @@
 //! Threads that read: each with its own connection, all fed from one queue.
 
-use std::{num::NonZeroUsize, path::Path};
+use std::{num::NonZeroUsize, path::Path, thread::JoinHandle, time::Instant};
 
 use futures_util::FutureExt as _;
 use rusqlite::{Connection, OpenFlags};
 
 use super::engine::connect;
 use crate::{
-    Result, StoreError,
+    Result, StoreError, meter,
     tx::{Conn, Tx},
     work::Job,
 };
@@ -20,26 +20,33 @@ pub(super) struct Readers {
 }
 
 impl Readers {
-    pub(super) fn start(path: &Path, threads: NonZeroUsize) -> Result<Self> {
+    pub(super) fn start(path: &Path, threads: NonZeroUsize) -> Result<(Self, Vec<JoinHandle<()>>)> {
         let (queue, receiver) = async_channel::bounded(READ_QUEUE_MAX);
+        let mut handles = Vec::with_capacity(threads.get());
         for number in 0..threads.get() {
             let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
             conn.execute_batch("PRAGMA query_only = ON;")
                 .map_err(|error| StoreError::Unavailable(error.to_string()))?;
             let receiver = receiver.clone();
-            std::thread::Builder::new()
+            let handle = std::thread::Builder::new()
                 .name(format!("store-reader-{number}"))
                 .spawn(move || run(conn, &receiver))
                 .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+            handles.push(handle);
         }
-        Ok(Self { queue })
+        Ok((Self { queue }, handles))
+    }
+
+    /// What is queued is still answered; then the threads end.
+    pub(super) fn close(&self) {
+        self.queue.close();
     }
 
     pub(super) fn submit(&self, job: Box<dyn Job>) -> Result<()> {
         self.queue.try_send(job).map_err(|error| match error {
             async_channel::TrySendError::Full(_) => StoreError::Overloaded,
             async_channel::TrySendError::Closed(_) => {
-                StoreError::Unavailable("the readers have stopped".to_owned())
+                StoreError::Unavailable("the store is closing".to_owned())
             }
         })
     }
@@ -50,7 +57,9 @@ fn run(mut conn: Connection, queue: &async_channel::Receiver<Box<dyn Job>>) {
         if job.abandoned() {
             continue;
         }
+        let (waited, started) = (job.age(), Instant::now());
         let outcome = read_one(&mut conn, job.as_mut());
+        meter::work(job.name(), waited, started.elapsed());
         job.answer(outcome);
     }
 }
@@ -62,7 +71,7 @@ fn read_one(conn: &mut Connection, job: &mut dyn Job) -> Result<()> {
         reason: error.to_string(),
     };
     conn.prepare_cached("BEGIN").and_then(|mut begin| begin.execute([])).map_err(failed)?;
-    let mut tx = Tx { conn: Conn::Sqlite(conn), lane: None, wrote: false };
+    let mut tx = Tx::new(Conn::Sqlite(conn), None);
     let outcome = job.run(&mut tx).now_or_never();
     conn.prepare_cached("ROLLBACK").and_then(|mut end| end.execute([])).map_err(failed)?;
     outcome.unwrap_or_else(|| {

@@ -1,5 +1,7 @@
 //! Running statements on a rusqlite connection.
 
+use std::fmt::Write as _;
+
 use rusqlite::{
     Connection, Statement, ffi,
     types::{ToSqlOutput, ValueRef},
@@ -41,7 +43,7 @@ fn json_string(text: &str) -> String {
         match ch {
             '"' => out.push_str("\\\""),
             '\\' => out.push_str("\\\\"),
-            ch if ch < ' ' => out.push_str(&format!("\\u{:04x}", u32::from(ch))),
+            ch if ch < ' ' => drop(write!(out, "\\u{:04x}", u32::from(ch))),
             ch => out.push(ch),
         }
     }

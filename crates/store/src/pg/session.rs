@@ -1,0 +1,147 @@
+//! Running statements on a PostgreSQL connection.
+
+use std::pin::pin;
+
+use deadpool_postgres::ClientWrapper;
+use futures_util::{FutureExt as _, StreamExt as _, future::try_join_all};
+use tokio_postgres::{Error, Statement};
+
+use super::{
+    fault::{Fault, Faults, statement_error},
+    value::Bound,
+};
+use crate::{FromRow, Result, Row, Sql, StoreError, Value, row::Inner};
+
+/// Rows of arguments under way at once in [`Session::exec_many`]: bounds the memory for them.
+const PIPELINE_ROWS_MAX: usize = 1_024;
+
+/// A connection with an open transaction, lent to one work.
+pub(crate) struct Session<'a> {
+    client: &'a ClientWrapper,
+    faults: &'a Faults,
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(client: &'a ClientWrapper, faults: &'a Faults) -> Self {
+        Self { client, faults }
+    }
+
+    pub(crate) async fn exec(&mut self, sql: &'static Sql, args: &[Value<'_>]) -> Result<u64> {
+        let statement = self.prepare(sql).await?;
+        self.execute(sql, &statement, args).await
+    }
+
+    /// All rows are sent at once; the answers are awaited together.
+    pub(crate) async fn exec_many(
+        &mut self,
+        sql: &'static Sql,
+        rows: &[&[Value<'_>]],
+    ) -> Result<u64> {
+        let statement = self.prepare(sql).await?;
+        let mut changed = 0;
+        for rows in rows.chunks(PIPELINE_ROWS_MAX) {
+            let each = rows.iter().map(|args| self.execute(sql, &statement, args));
+            changed += try_join_all(each).await?.into_iter().sum::<u64>();
+        }
+        Ok(changed)
+    }
+
+    pub(crate) async fn opt<T: FromRow>(
+        &mut self,
+        sql: &'static Sql,
+        args: &[Value<'_>],
+    ) -> Result<Option<T>> {
+        let mut found = None;
+        self.each(sql, args, |row| {
+            if found.is_none() {
+                found = Some(T::from_row(row)?);
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(found)
+    }
+
+    pub(crate) async fn all<T: FromRow>(
+        &mut self,
+        sql: &'static Sql,
+        args: &[Value<'_>],
+    ) -> Result<Vec<T>> {
+        let mut found = Vec::new();
+        self.each(sql, args, |row| {
+            found.push(T::from_row(row)?);
+            Ok(())
+        })
+        .await?;
+        Ok(found)
+    }
+
+    async fn execute(
+        &self,
+        sql: &'static Sql,
+        statement: &Statement,
+        args: &[Value<'_>],
+    ) -> Result<u64> {
+        self.check_count(sql, statement, args)?;
+        self.client
+            .execute_raw(statement, args.iter().map(|arg| Bound(*arg)))
+            .await
+            .map_err(|error| self.failed(sql, &error))
+    }
+
+    /// Reads to the end whatever `on_row` says: an error may stand behind the last row.
+    async fn each(
+        &self,
+        sql: &'static Sql,
+        args: &[Value<'_>],
+        mut on_row: impl FnMut(&Row<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let statement = self.prepare(sql).await?;
+        self.check_count(sql, &statement, args)?;
+        let rows = self
+            .client
+            .query_raw(&statement, args.iter().map(|arg| Bound(*arg)))
+            .await
+            .map_err(|error| self.failed(sql, &error))?;
+        let mut rows = pin!(rows);
+        let mut outcome = Ok(());
+        while let Some(row) = rows.next().await {
+            let row = row.map_err(|error| self.failed(sql, &error))?;
+            if outcome.is_ok() {
+                outcome = on_row(&Row { statement: sql.name, inner: Inner::Pg(&row) });
+            }
+        }
+        outcome
+    }
+
+    /// Parsed once for each connection, then found by its text.
+    async fn prepare(&self, sql: &'static Sql) -> Result<Statement> {
+        self.client.prepare_cached(sql.pg).await.map_err(|error| self.failed(sql, &error))
+    }
+
+    /// The driver would panic.
+    fn check_count(&self, sql: &Sql, statement: &Statement, args: &[Value<'_>]) -> Result<()> {
+        let wanted = statement.params().len();
+        if wanted == args.len() {
+            return Ok(());
+        }
+        self.faults.note(Fault::Statement);
+        Err(StoreError::Driver {
+            statement: sql.name,
+            reason: format!("{} values for {wanted} placeholders", args.len()),
+        })
+    }
+
+    fn failed(&self, sql: &'static Sql, error: &Error) -> StoreError {
+        self.faults.note(Fault::of(error));
+        statement_error(sql, error)
+    }
+}
+
+/// Sends a command without waiting for its answer, so that it shares its round trip with whatever
+/// is sent next. For commands that only fail with the connection, which the next one will notice.
+pub(super) fn send_ahead(client: &ClientWrapper, command: &'static str) {
+    // The first poll puts the message in the connection's queue; the answer to a dropped future is
+    // read and thrown away.
+    let _ = client.batch_execute(command).now_or_never();
+}
