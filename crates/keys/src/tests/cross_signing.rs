@@ -38,9 +38,9 @@ async fn add_device(world: &World, user: &UserRef, device: &str) -> TestKey {
     key
 }
 
-#[tokio::test]
-async fn keys_are_published_and_the_user_signing_key_is_for_its_owner() {
-    let world = World::new().await;
+#[store_test(schemas(ACCOUNTS, SCHEMA))]
+async fn keys_are_published_and_the_user_signing_key_is_for_its_owner(db: TestDb) {
+    let world = World::new(&db).await;
     let ari = cross_signing(&world.ari);
     world.keys.upload_signing_keys(&world.ari, &ari.upload, false).await.unwrap();
     let seen = query(&world, &world.bom, &world.ari).await;
@@ -50,9 +50,9 @@ async fn keys_are_published_and_the_user_signing_key_is_for_its_owner() {
     assert_eq!(query(&world, &world.ari, &world.ari).await.user_signing.len(), 1);
 }
 
-#[tokio::test]
-async fn replacing_keys_needs_a_proof_of_identity_and_repeating_does_not() {
-    let world = World::new().await;
+#[store_test(schemas(ACCOUNTS, SCHEMA))]
+async fn replacing_keys_needs_a_proof_of_identity_and_repeating_does_not(db: TestDb) {
+    let world = World::new(&db).await;
     let first = cross_signing(&world.ari);
     let second = cross_signing(&world.ari);
     world.keys.upload_signing_keys(&world.ari, &first.upload, false).await.unwrap();
@@ -74,9 +74,9 @@ async fn replacing_keys_needs_a_proof_of_identity_and_repeating_does_not() {
     assert_eq!(parsed(&seen.master[0].1), parsed(second.upload.master.as_ref().unwrap()));
 }
 
-#[tokio::test]
-async fn keys_must_be_signed_by_the_master_key_and_not_named_like_a_device() {
-    let world = World::new().await;
+#[store_test(schemas(ACCOUNTS, SCHEMA))]
+async fn keys_must_be_signed_by_the_master_key_and_not_named_like_a_device(db: TestDb) {
+    let world = World::new(&db).await;
     let [ari, stranger] = [cross_signing(&world.ari), cross_signing(&world.ari)];
     let upload = |master: &Option<String>, self_signing: &Option<String>| SigningKeysUpload {
         master: master.clone(),
@@ -101,9 +101,9 @@ async fn keys_must_be_signed_by_the_master_key_and_not_named_like_a_device() {
     assert!(matches!(refused, Err(KeysError::KeyIdInUse)));
 }
 
-#[tokio::test]
-async fn signatures_are_checked_stored_and_shown_to_whom_they_concern() {
-    let world = World::new().await;
+#[store_test(schemas(ACCOUNTS, SCHEMA))]
+async fn signatures_are_checked_stored_and_shown_to_whom_they_concern(db: TestDb) {
+    let world = World::new(&db).await;
     let [ari, bom] = [cross_signing(&world.ari), cross_signing(&world.bom)];
     world.keys.upload_signing_keys(&world.ari, &ari.upload, false).await.unwrap();
     world.keys.upload_signing_keys(&world.bom, &bom.upload, false).await.unwrap();
@@ -161,9 +161,9 @@ async fn signatures_are_checked_stored_and_shown_to_whom_they_concern() {
     }
 }
 
-#[tokio::test]
-async fn a_forged_signature_is_refused() {
-    let world = World::new().await;
+#[store_test(schemas(ACCOUNTS, SCHEMA))]
+async fn a_forged_signature_is_refused(db: TestDb) {
+    let world = World::new(&db).await;
     let ari = cross_signing(&world.ari);
     world.keys.upload_signing_keys(&world.ari, &ari.upload, false).await.unwrap();
     let device = add_device(&world, &world.ari, "A1").await;
