@@ -8,6 +8,7 @@ use haechi_matrix::{
     auth::{Membership, Visibility},
     client_event::{ClientEvent, CommonUnsigned},
     pdu::{Pdu, PduBuilder, Place, Prepared},
+    relations::Relates,
 };
 use ruma::{
     OwnedEventId, OwnedRoomId, UserId,
@@ -18,7 +19,6 @@ use crate::{
     Result, RoomError, Rooms,
     load::room_auth,
     model::{Actor, Txn},
-    relations,
     room::{Head, Room},
     store::{Append, Appended, Base, Draft, Relation},
 };
@@ -175,17 +175,18 @@ impl Rooms {
             }
             _ => {}
         }
-        let relation = relations::of_content(prepared.content());
+        let relates = Relates::of_content(prepared.content());
         Ok(Pending {
             auth_types,
             sender: actor.nid,
             member,
             state_value,
-            thread_root: relation
-                .as_ref()
-                .filter(|relation| &*relation.rel_type == "m.thread")
-                .map(|relation| relation.parent.clone()),
-            relation,
+            thread_root: relates.thread_root().map(ToOwned::to_owned),
+            relation: relates.relation.map(|relation| Relation {
+                parent: relation.event_id,
+                rel_type: relation.rel_type,
+                key: relation.key,
+            }),
             redacted: None,
             txn: None,
             prepared,

@@ -5,6 +5,7 @@
 //! [`haechi_store::Work`] writes it if the room is still as it was; if not, it is checked again.
 //! There is no owner of a room: any node may append to any room.
 
+mod aliases;
 mod append;
 mod create;
 mod error;
@@ -14,7 +15,6 @@ mod model;
 mod push;
 mod read;
 mod receipts;
-mod relations;
 mod room;
 mod store;
 mod sync;
@@ -34,7 +34,7 @@ pub use append::NewEvent;
 pub use create::NewRoom;
 pub use error::{Result, RoomError};
 pub use haechi_matrix::auth::Membership;
-pub use membership::MemberChange;
+pub use membership::{MemberChange, MemberProfile};
 pub use model::{Actor, Counts, Event, Standing, State, Txn, membership_of};
 pub use push::{PushAction, PushRules};
 pub use read::{Direction, Page, PageToken};
