@@ -82,6 +82,13 @@ impl Accounts {
         self.0.passwords.hash(password).await
     }
 
+    /// The number behind a name that was typed in, short or whole; `None` where there is no account.
+    pub async fn find_typed(&self, name: &str) -> Result<Option<UserNid>> {
+        let Some(user_id) = rules::typed_user_id(name, self.server_name()) else { return Ok(None) };
+        let account = self.0.db.read(FindAccount(user_id)).await?;
+        Ok(account.map(|account| account.user))
+    }
+
     /// Whose name and password these are. `name` may be short or whole.
     pub async fn check_password(
         &self,

@@ -1,5 +1,7 @@
 //! The types of accounts.
 
+use std::time::Duration;
+
 use haechi_base::{Millis, RoomNid, StreamPos, UserNid};
 use ruma::{OwnedDeviceId, OwnedUserId};
 use serde_json::value::RawValue;
@@ -57,8 +59,8 @@ pub struct Tokens {
     pub access: String,
     /// Buys the next access token, if the client asked for one.
     pub refresh: Option<String>,
-    /// When the access token ends.
-    pub expires: Option<Millis>,
+    /// How long the access token is good, if not for ever.
+    pub life: Option<Duration>,
 }
 
 /// A device of a user.

@@ -23,8 +23,8 @@ pub struct PresenceInfo {
     pub state: PresenceState,
     /// What he says of it.
     pub status: Option<String>,
-    /// When he last did something.
-    pub active: Millis,
+    /// How long ago he last did something; `None` for who was never heard of.
+    pub idle: Option<Duration>,
     /// Did he do something just now?
     pub is_active: bool,
     /// When the state last changed; zero for who was never heard of.
@@ -140,13 +140,13 @@ impl Presence {
                     && now.since(entry.active) < ACTIVE_FOR,
                 state: entry.state,
                 status: entry.status.map(|status| status.to_string()),
-                active: entry.active,
+                idle: Some(now.since(entry.active)),
                 pos: entry.pos,
             },
             None => PresenceInfo {
                 state: PresenceState::Offline,
                 status: None,
-                active: Millis(0),
+                idle: None,
                 is_active: false,
                 pos: StreamPos(0),
             },

@@ -75,7 +75,7 @@ impl Accounts {
             device_id,
             display_name: wish.display_name.clone(),
             access: TokenHash::of(&tokens.access),
-            expires: tokens.expires,
+            expires: tokens.life.map(|life| self.0.clock.now().plus(life)),
             refresh: tokens.refresh.as_deref().map(TokenHash::of),
         };
         Ok((login, tokens))
@@ -86,7 +86,7 @@ impl Accounts {
         Tokens {
             access: new_secret("access"),
             refresh: refreshable.then(|| new_secret("refresh")),
-            expires: refreshable.then(|| self.0.clock.now().plus(life)),
+            life: refreshable.then_some(life),
         }
     }
 
@@ -114,7 +114,7 @@ impl Accounts {
             device_id,
             display_name: None,
             access: TokenHash::of(&tokens.access),
-            expires: tokens.expires,
+            expires: tokens.life.map(|life| self.0.clock.now().plus(life)),
             refresh: tokens.refresh.as_deref().map(TokenHash::of),
         };
         let watch = self.0.watch.clone();
