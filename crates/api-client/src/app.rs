@@ -4,6 +4,7 @@ use std::{net::IpAddr, ops::Deref, sync::Arc};
 
 use haechi_accounts::{Accounts, Presence, Session};
 use haechi_http::{ApiError, Authenticate, RateLimiter};
+use haechi_keys::Keys;
 use ruma::{RoomVersionId, UserId};
 
 use crate::Error;
@@ -40,6 +41,8 @@ pub struct Handles {
     pub accounts: Accounts,
     /// Who is there now.
     pub presence: Presence,
+    /// What end-to-end encryption needs.
+    pub keys: Keys,
 }
 
 /// The state of the router: [`Handles`], shared.

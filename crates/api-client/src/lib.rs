@@ -8,17 +8,21 @@
 mod account;
 mod account_data;
 mod app;
+mod backup;
 mod contacts;
+mod dehydrated_device;
 mod devices;
 mod discovery;
 mod error;
 mod filters;
+mod keys;
 mod login;
 mod openid;
 mod presence;
 mod profile;
 mod register;
 mod thirdparty;
+mod to_device;
 mod uia;
 mod user_directory;
 mod voip;
@@ -48,6 +52,10 @@ pub fn router(app: App) -> Router {
         user_directory::routes,
         thirdparty::routes,
         voip::routes,
+        keys::routes,
+        backup::routes,
+        to_device::routes,
+        dehydrated_device::routes,
     ];
     let router = Router::new();
     areas.into_iter().fold(router, |router, routes: Area| routes(router)).with_state(app)

@@ -36,9 +36,9 @@ use haechi_store::{Db, Schema, Tx, schema};
 use caches::Caches;
 pub use error::{KeysError, Result};
 pub use model::{
-    BackedUpSession, BackupScope, BackupState, BackupVersion, Claim, ClaimedKey, DehydratedDevice,
-    DehydratedUpload, Identities, KeyCounts, KeysUpload, SignatureFailure, SignedKey,
-    SigningKeysUpload, ToDeviceBatch, ToDeviceMessage, ToDeviceSend, UserRef, Wanted,
+    BackedUpSession, BackupScope, BackupState, BackupVersion, Claim, ClaimedKey, Consent,
+    DehydratedDevice, DehydratedUpload, Identities, KeyCounts, KeysUpload, SignatureFailure,
+    SignedKey, SigningKeysUpload, ToDeviceBatch, ToDeviceMessage, ToDeviceSend, UserRef, Wanted,
 };
 
 /// The tables of this crate. They come after those of `accounts`.
