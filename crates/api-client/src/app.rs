@@ -3,11 +3,16 @@
 use std::{net::IpAddr, ops::Deref, sync::Arc};
 
 use haechi_accounts::{Accounts, Presence, Session};
+use haechi_base::UserNid;
 use haechi_http::{ApiError, Authenticate, RateLimiter};
 use haechi_keys::Keys;
-use ruma::{RoomVersionId, UserId};
+use haechi_matrix::{RoomVersion, filter::SyncFilter};
+use haechi_rooms::Rooms;
+use haechi_sync::Sync;
+use moka::sync::Cache;
+use ruma::UserId;
 
-use crate::Error;
+use crate::{Error, Result};
 
 /// How the API behaves.
 #[derive(Clone, Debug)]
@@ -17,7 +22,7 @@ pub struct Settings {
     /// Who may register.
     pub registration: RegistrationMode,
     /// The version of new rooms.
-    pub default_room_version: RoomVersionId,
+    pub default_room_version: RoomVersion,
 }
 
 /// Who may register.
@@ -41,8 +46,27 @@ pub struct Handles {
     pub accounts: Accounts,
     /// Who is there now.
     pub presence: Presence,
-    /// What end-to-end encryption needs.
+    /// Rooms.
+    pub rooms: Rooms,
+    /// Keys and messages between devices.
     pub keys: Keys,
+    /// What changed for whom.
+    pub sync: Sync,
+    /// Stored filters, compiled.
+    pub filters: FilterCache,
+}
+
+/// Stored filters by user and id, ready for use; a stored filter never changes.
+#[derive(Clone)]
+pub struct FilterCache(Cache<(UserNid, String), Arc<SyncFilter>>);
+
+/// Filters kept ready.
+const FILTERS_MAX: u64 = 100_000;
+
+impl Default for FilterCache {
+    fn default() -> Self {
+        Self(Cache::new(FILTERS_MAX))
+    }
 }
 
 /// The state of the router: [`Handles`], shared.
@@ -61,6 +85,23 @@ impl Deref for App {
 
     fn deref(&self) -> &Handles {
         &self.0
+    }
+}
+
+impl App {
+    /// The stored filter with this id, ready for use.
+    pub(crate) async fn filter(&self, user: UserNid, id: &str) -> Result<Option<Arc<SyncFilter>>> {
+        let key = (user, id.to_owned());
+        if let Some(filter) = self.filters.0.get(&key) {
+            return Ok(Some(filter));
+        }
+        let Some(stored) = self.accounts.filter(user, id).await? else { return Ok(None) };
+        let definition = serde_json::from_str(stored.get()).map_err(ApiError::internal)?;
+        let filter = SyncFilter::new(definition)
+            .map_err(|error| ApiError::invalid_param(error.to_string()))?;
+        let filter = Arc::new(filter);
+        self.filters.0.insert(key, Arc::clone(&filter));
+        Ok(Some(filter))
     }
 }
 

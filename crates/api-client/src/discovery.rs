@@ -82,7 +82,7 @@ async fn get_capabilities(
         (RoomVersionId::try_from(*version).expect("all are known"), "stable".into())
     };
     capabilities.room_versions = capabilities::RoomVersionsCapability::new(
-        app.settings.default_room_version.clone(),
+        app.settings.default_room_version.id(),
         ROOM_VERSIONS.iter().map(stable).collect(),
     );
     capabilities.thirdparty_id_changes = capabilities::ThirdPartyIdChangesCapability::new(false);

@@ -3,6 +3,8 @@
 use haechi_accounts::{AccountError, Refusal};
 use haechi_http::ApiError;
 use haechi_keys::KeysError;
+use haechi_matrix::pdu::PduError;
+use haechi_rooms::RoomError;
 use haechi_store::StoreError;
 use http::StatusCode;
 
@@ -28,6 +30,29 @@ impl From<ApiError> for Error {
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         Self(error.into())
+    }
+}
+
+impl From<RoomError> for Error {
+    fn from(error: RoomError) -> Self {
+        Self(match error {
+            RoomError::NotFound(what) => ApiError::not_found(sentence(what)),
+            RoomError::Forbidden(why) => ApiError::forbidden(sentence(&why)),
+            RoomError::Invalid(why) => ApiError::invalid_param(sentence(&why)),
+            RoomError::Event(error) => match error {
+                PduError::TooLarge { .. } | PduError::FieldTooLong { .. } => {
+                    ApiError::too_large(sentence(&error.to_string()))
+                }
+                _ => ApiError::bad_json(sentence(&error.to_string())),
+            },
+            RoomError::UnsupportedVersion(_) => {
+                ApiError::unsupported_room_version(sentence(&error.to_string()))
+            }
+            RoomError::AliasInUse => ApiError::room_in_use(sentence(&error.to_string())),
+            RoomError::InvalidState(why) => ApiError::invalid_room_state(sentence(&why)),
+            RoomError::Contended => ApiError::unavailable(),
+            RoomError::Store(error) => error.into(),
+        })
     }
 }
 

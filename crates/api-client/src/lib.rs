@@ -21,6 +21,8 @@ mod openid;
 mod presence;
 mod profile;
 mod register;
+mod rooms;
+mod sync;
 mod thirdparty;
 mod to_device;
 mod uia;
@@ -29,7 +31,7 @@ mod voip;
 
 use axum::Router;
 
-pub use app::{App, Handles, RegistrationMode, Settings};
+pub use app::{App, FilterCache, Handles, RegistrationMode, Settings};
 pub use error::{Error, Result};
 
 /// Adds the endpoints of one area.
@@ -56,6 +58,8 @@ pub fn router(app: App) -> Router {
         backup::routes,
         to_device::routes,
         dehydrated_device::routes,
+        rooms::routes,
+        sync::routes,
     ];
     let router = Router::new();
     areas.into_iter().fold(router, |router, routes: Area| routes(router)).with_state(app)

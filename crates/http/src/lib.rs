@@ -13,7 +13,7 @@ mod scheme;
 mod stack;
 
 pub use busy::Busy;
-pub use endpoint::{Call, RouterExt};
+pub use endpoint::{Call, Raw, RouterExt};
 pub use error::{ApiError, Uia};
 pub use haechi_accounts::Session;
 pub use limiter::{Class, LimitKey, Rate, RateLimiter, RateLimits};

@@ -87,6 +87,20 @@ impl TestDb {
         self.feed = feed;
     }
 
+    /// Runs commands behind the store's back, on a connection of their own.
+    pub async fn meddle(&self, commands: &str) {
+        match &self.config {
+            DbConfig::Sqlite { path, .. } => rusqlite::Connection::open(path)
+                .and_then(|conn| conn.execute_batch(commands))
+                .expect("SQLite takes the commands"),
+            DbConfig::Postgres { url, .. } => postgres::connect(url.as_str())
+                .await
+                .batch_execute(commands)
+                .await
+                .expect("PostgreSQL takes the commands"),
+        }
+    }
+
     /// The same PostgreSQL database as another node sees it; `None` on SQLite.
     pub async fn other_node(&self, name: &str) -> Option<Self> {
         let mut config = self.config.clone();
@@ -133,7 +147,8 @@ where
     });
 }
 
-pub(crate) fn sqlite_config(folder: &std::path::Path) -> DbConfig {
+/// How to open a SQLite database in `folder`.
+pub fn sqlite_config(folder: &std::path::Path) -> DbConfig {
     DbConfig::Sqlite {
         path: folder.join("test.db"),
         readers: NonZeroUsize::new(2).expect("2 is not 0"),

@@ -98,7 +98,7 @@ impl Sync {
             tokio::select! {
                 () = changed => {}
                 () = tokio::time::sleep_until(deadline) => return inner.empty(viewer, &since).await,
-                _ = closing.wait_for(|closing| *closing) => {
+                () = async { drop(closing.wait_for(|closing| *closing).await) } => {
                     return inner.empty(viewer, &since).await;
                 }
             }
