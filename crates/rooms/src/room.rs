@@ -133,6 +133,22 @@ impl Room {
         self.live.read().joined.clone()
     }
 
+    /// Are these the ones in the room now? Quick: false also for an equal set made elsewhere.
+    pub fn are_joined(&self, users: &imbl::OrdSet<UserNid>) -> bool {
+        self.live.read().joined.ptr_eq(users)
+    }
+
+    /// Who has which power, as of the last event queued.
+    pub fn auth(&self) -> Option<Arc<RoomAuth>> {
+        self.head.lock().auth.clone()
+    }
+
+    /// The event at this position, if it is among the newest.
+    pub(crate) fn recent_at(&self, pos: StreamPos) -> Option<Arc<Event>> {
+        let live = self.live.read();
+        live.recent.iter().rev().find(|event| event.pos == pos).map(Arc::clone)
+    }
+
     /// Takes over what was committed. Called in commit order.
     pub(crate) fn apply(&self, applied: &[Applied], state_version: i64) {
         let mut live = self.live.write();
