@@ -1,0 +1,69 @@
+//! The Matrix client-server API.
+//!
+//! One module for each area, each with `routes`, which adds its endpoints to a router. A handler
+//! parses with ruma's types, asks who may, calls a domain crate, and maps errors; rules and
+//! statements are elsewhere. What every endpoint needs (authentication, limits, errors) is in
+//! `haechi-http`.
+
+mod account;
+mod account_data;
+mod app;
+mod backup;
+mod contacts;
+mod dehydrated_device;
+mod devices;
+mod discovery;
+mod error;
+mod filters;
+mod keys;
+mod login;
+mod openid;
+mod presence;
+mod profile;
+mod register;
+mod rooms;
+mod sync;
+mod thirdparty;
+mod to_device;
+mod uia;
+mod user_directory;
+mod voip;
+
+use axum::Router;
+
+pub use app::{App, FilterCache, Handles, RegistrationMode, Settings};
+pub use error::{Error, Result};
+
+/// Adds the endpoints of one area.
+type Area = fn(Router<App>) -> Router<App>;
+
+/// All endpoints, without the layers around them (`haechi_http::stack`).
+pub fn router(app: App) -> Router {
+    let areas = [
+        discovery::routes,
+        login::routes,
+        register::routes,
+        account::routes,
+        contacts::routes,
+        devices::routes,
+        profile::routes,
+        account_data::routes,
+        filters::routes,
+        openid::routes,
+        presence::routes,
+        user_directory::routes,
+        thirdparty::routes,
+        voip::routes,
+        keys::routes,
+        backup::routes,
+        to_device::routes,
+        dehydrated_device::routes,
+        rooms::routes,
+        sync::routes,
+    ];
+    let router = Router::new();
+    areas.into_iter().fold(router, |router, routes: Area| routes(router)).with_state(app)
+}
+
+//cfg(test)
+//mod tests;

@@ -1,0 +1,133 @@
+//! `GET /sync`.
+
+use std::sync::Arc;
+
+use axum::Router;
+use bytes::BufMut;
+use haechi_http::{ApiError, Call, RouterExt as _, Session};
+use haechi_matrix::filter::SyncFilter;
+use haechi_sync::{SyncError, Viewer, v3};
+use http::HeaderValue;
+use ruma::api::{
+    IncomingRequest, Metadata, OutgoingBody, OutgoingResponse,
+    client::sync::sync_events::v3::{Filter, Request},
+    error::{DeserializationError, Error as RumaError, IntoHttpError},
+};
+
+use crate::{App, Error, Result};
+
+pub(crate) fn routes(router: Router<App>) -> Router<App> {
+    router.endpoint(sync)
+}
+
+impl From<SyncError> for Error {
+    fn from(error: SyncError) -> Self {
+        match error {
+            SyncError::Behind => Self(ApiError::unavailable()),
+            SyncError::UnknownPos => {
+                Self(ApiError::unknown_pos("This connection has ended; start a new one"))
+            }
+            SyncError::Invalid(why) => Self(ApiError::invalid_param(why)),
+            SyncError::Room(error) => error.into(),
+            SyncError::Keys(error) => error.into(),
+            SyncError::Account(error) => error.into(),
+            SyncError::Store(error) => error.into(),
+        }
+    }
+}
+
+/// Ruma's request, answered with a body of our own making.
+struct SyncRequest(Request);
+
+/// A body that is JSON already.
+pub(crate) struct Json(pub(crate) Vec<u8>);
+
+impl Metadata for SyncRequest {
+    const METHOD: http::Method = Request::METHOD;
+    const RATE_LIMITED: bool = Request::RATE_LIMITED;
+    type Authentication = <Request as Metadata>::Authentication;
+    type PathBuilder = <Request as Metadata>::PathBuilder;
+    const PATH_BUILDER: Self::PathBuilder = Request::PATH_BUILDER;
+}
+
+impl IncomingRequest for SyncRequest {
+    type EndpointError = RumaError;
+    type OutgoingResponse = Json;
+
+    fn try_from_http_request_inner(
+        request: http::Request<&[u8]>,
+        path_args: &[&str],
+    ) -> Result<Self, DeserializationError> {
+        Request::try_from_http_request_inner(request, path_args).map(Self)
+    }
+}
+
+impl OutgoingResponse for Json {
+    type Body = Self;
+
+    fn try_into_http_response_inner(self) -> Result<http::Response<Self>, IntoHttpError> {
+        Ok(http::Response::new(self))
+    }
+}
+
+impl OutgoingBody for Json {
+    type Error = std::convert::Infallible;
+
+    fn content_type(&self) -> Option<HeaderValue> {
+        Some(HeaderValue::from_static("application/json"))
+    }
+
+    fn try_into_buf<T: Default + BufMut + AsRef<[u8]>>(self) -> Result<T, Self::Error> {
+        let mut buf = T::default();
+        buf.put_slice(&self.0);
+        Ok(buf)
+    }
+}
+
+/// The caller as sync knows them.
+pub(crate) fn viewer(session: &Session) -> Viewer {
+    Viewer {
+        user: session.user,
+        user_id: session.user_id.clone(),
+        device: session.device_id.as_str().into(),
+    }
+}
+
+async fn sync(app: App, call: Call<SyncRequest>) -> Result<Json> {
+    let SyncRequest(request) = call.request;
+    let session = &call.caller;
+    let filter = filter(&app, session, request.filter).await?;
+    let since = request
+        .since
+        .map(|text| text.parse())
+        .transpose()
+        .map_err(|_| ApiError::invalid_param("`since` is not a token of this server"))?;
+    app.presence.synced(session.user, request.set_presence).await?;
+    let request = v3::Request {
+        viewer: viewer(session),
+        since,
+        filter,
+        full_state: request.full_state,
+        timeout: request.timeout.unwrap_or_default(),
+        use_state_after: request.use_state_after,
+    };
+    call.busy.pause();
+    let response = app.sync.v3(&request).await?;
+    Ok(Json(serde_json::to_vec(&response).map_err(ApiError::internal)?))
+}
+
+async fn filter(app: &App, session: &Session, filter: Option<Filter>) -> Result<Arc<SyncFilter>> {
+    let definition = match filter {
+        None => return Ok(Arc::default()),
+        Some(Filter::FilterDefinition(definition)) => definition,
+        Some(Filter::FilterId(id)) => {
+            return match app.filter(session.user, &id).await? {
+                Some(filter) => Ok(filter),
+                None => Err(ApiError::invalid_param("There is no such filter").into()),
+            };
+        }
+        Some(_) => return Err(ApiError::invalid_param("That is not a filter").into()),
+    };
+    let compiled = SyncFilter::new(definition);
+    Ok(Arc::new(compiled.map_err(|error| ApiError::invalid_param(error.to_string()))?))
+}

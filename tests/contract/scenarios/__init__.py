@@ -1,0 +1,1 @@
+"""The requests, by area. Importing a module adds its scenarios."""
