@@ -306,6 +306,55 @@ async fn everything_is_there_after_reopening(mut db: TestDb) {
     assert!(next > last);
 }
 
+#[store_test(schemas(SCHEMA))]
+async fn a_crash_loses_nothing_that_was_answered(mut db: TestDb) {
+    for crash in 0..3 {
+        let answers: Vec<_> = (0..600)
+            .map(|number| db.submit(Post::new(number % 9, format!("{crash} {number}"))).unwrap())
+            .collect();
+        let mut answers = answers.into_iter();
+        let first = answers.next().unwrap().await;
+        db.crash().await;
+        let mut kept = vec![first];
+        for answer in answers {
+            kept.push(answer.await);
+        }
+        let mut found = Vec::new();
+        for room in 0..9 {
+            found.extend(db.read(Ids(room)).await.unwrap());
+        }
+        for (number, answer) in kept.iter().enumerate() {
+            match answer {
+                Ok(_) => assert!(found.contains(&format!("{crash} {number}"))),
+                Err(error) => assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}"),
+            }
+        }
+    }
+}
+
+/// Its callback panics.
+struct BadCallback;
+
+impl Work for BadCallback {
+    const NAME: &'static str = "test.bad_callback";
+    type Out = ();
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<()> {
+        tx.announce(Change::Event(RoomNid(1))).map(drop)
+    }
+
+    fn committed(&self, (): &()) {
+        panic!("a test's panic");
+    }
+}
+
+#[store_test(schemas(SCHEMA))]
+async fn a_panic_after_the_commit_harms_nobody(db: TestDb) {
+    db.write(BadCallback).await.unwrap();
+    db.write(Post::new(1, "next")).await.unwrap();
+    assert_eq!(db.read(Ids(1)).await.unwrap(), ["next"]);
+}
+
 /// Holds its committer until the test lets go.
 struct Hold(std::sync::Mutex<std::sync::mpsc::Receiver<()>>);
 
