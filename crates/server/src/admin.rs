@@ -93,8 +93,9 @@ impl Operator {
         if UnixStream::connect(&path).await.is_ok() {
             return Ok(Self::Running(path));
         }
-        let (parts, mut feed) = compose(config).await?;
-        tokio::spawn(async move { while feed.recv().await.is_some() {} });
+        // Nobody waits for news in this process.
+        let (_close, closing) = tokio::sync::watch::channel(false);
+        let parts = compose(config, closing).await?;
         Ok(Self::Here(Box::new(parts.accounts)))
     }
 
