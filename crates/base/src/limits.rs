@@ -23,3 +23,9 @@ pub const TO_DEVICE_BATCH_MAX: usize = 100;
 
 /// Longest transaction id a client may choose, in bytes.
 pub const TRANSACTION_ID_BYTES_MAX: usize = 255;
+
+/// Longest pattern with wildcards that a filter or push rule may hold, in bytes.
+pub const PATTERN_BYTES_MAX: usize = 512;
+
+/// Most types, senders and rooms that one part of a filter may name.
+pub const FILTER_ENTRIES_MAX: usize = 1_000;

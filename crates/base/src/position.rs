@@ -73,9 +73,11 @@ impl Positions {
 
     /// Is all that `other` includes included here too?
     pub fn reaches(&self, other: &Self) -> bool {
-        other.0.iter().enumerate().all(|(lane, offset)| {
-            *offset <= self.0.get(lane).copied().unwrap_or(0)
-        })
+        other
+            .0
+            .iter()
+            .enumerate()
+            .all(|(lane, offset)| *offset <= self.0.get(lane).copied().unwrap_or(0))
     }
 
     /// Raises each lane to at least where `other` has it.
@@ -99,7 +101,9 @@ impl Positions {
     pub fn ranges_to(&self, to: &Self) -> Vec<(StreamPos, StreamPos)> {
         to.iter()
             .filter(|(lane, offset)| *offset > self.get(*lane))
-            .map(|(lane, offset)| (StreamPos::new(lane, self.get(lane)), StreamPos::new(lane, offset)))
+            .map(|(lane, offset)| {
+                (StreamPos::new(lane, self.get(lane)), StreamPos::new(lane, offset))
+            })
             .collect()
     }
 }
@@ -171,9 +175,12 @@ mod tests {
         assert!(at(&[3]).covers(StreamPos::new(LaneId(0), 3)));
         assert!(!at(&[3]).covers(StreamPos::new(LaneId(1), 1)));
         let moved = at(&[3, 4]).ranges_to(&at(&[3, 6, 1]));
-        assert_eq!(moved, [
-            (StreamPos::new(LaneId(1), 4), StreamPos::new(LaneId(1), 6)),
-            (StreamPos::new(LaneId(2), 0), StreamPos::new(LaneId(2), 1)),
-        ]);
+        assert_eq!(
+            moved,
+            [
+                (StreamPos::new(LaneId(1), 4), StreamPos::new(LaneId(1), 6)),
+                (StreamPos::new(LaneId(2), 0), StreamPos::new(LaneId(2), 1)),
+            ]
+        );
     }
 }

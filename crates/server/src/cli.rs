@@ -1,0 +1,112 @@
+//! The command line: what can be typed, and the help that explains it.
+//!
+//! Each command has a module of its own in [`commands`](crate::commands).
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use haechi_config::{ConfigError, Loaded};
+
+/// A Matrix homeserver that keeps working when a data centre burns.
+#[derive(Debug, Parser)]
+#[command(name = "haechi", version, max_term_width = 100)]
+#[command(after_help = "\
+To start from nothing:
+  1. cp haechi.example.toml haechi.toml, and set server_name in it
+  2. haechi config check
+README.md goes on from there; docs/configuration.md explains every key.")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one in a process, for a moment")]
+pub(crate) enum Command {
+    /// Look at the configuration without starting anything.
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Print the version of this program.
+    Version,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Tell all that is wrong with the configuration; exit code 0 when nothing is.
+    Check(ConfigFlags),
+    /// Print the configuration in force and where each value comes from, without passwords.
+    Show(ConfigFlags),
+}
+
+/// The configuration's usual keys as flags. They win over the environment and the file.
+#[derive(Args, Debug)]
+pub(crate) struct ConfigFlags {
+    /// The configuration file [default: haechi.toml here, else /etc/haechi/haechi.toml].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The part after the colon in user ids, such as haechi.example. It can never be changed.
+    #[arg(long, value_name = "NAME")]
+    server_name: Option<String>,
+    /// Where clients reach the server from outside, such as `https://haechi.example`.
+    #[arg(long, value_name = "URL")]
+    public_base_url: Option<String>,
+    /// An address and port to listen on, such as 0.0.0.0:8008; can be given several times.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Vec<String>,
+    /// An address and port for Prometheus metrics; keep it away from the public.
+    #[arg(long, value_name = "ADDRESS")]
+    metrics_listen: Option<String>,
+    /// The folder for everything that is kept.
+    #[arg(long, value_name = "FOLDER")]
+    data_dir: Option<String>,
+    /// `sqlite:` or `postgres://user@host/name`, without a password (see `database.password_file`).
+    #[arg(long, value_name = "URL")]
+    database_url: Option<String>,
+    /// Who may register: open, token or closed.
+    #[arg(long, value_name = "WHO")]
+    registration: Option<String>,
+    /// What is logged: error, warn, info, debug, trace, or by part as in `info,haechi_store=debug`.
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// How log lines look: text or json.
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+}
+
+impl ConfigFlags {
+    /// Loads and checks the configuration: file, environment, these flags.
+    pub(crate) fn load(&self) -> Result<Loaded, ConfigError> {
+        let environment = haechi_config::environment();
+        let file = haechi_config::find_file(self.config.clone(), &environment);
+        let listen = Some(self.listen.join(",")).filter(|text| !text.is_empty());
+        let flags: Vec<(&str, String)> = [
+            ("server_name", &self.server_name),
+            ("public_base_url", &self.public_base_url),
+            ("listen", &listen),
+            ("metrics_listen", &self.metrics_listen),
+            ("data_dir", &self.data_dir),
+            ("database.url", &self.database_url),
+            ("registration", &self.registration),
+            ("log.level", &self.log_level),
+            ("log.format", &self.log_format),
+        ]
+        .into_iter()
+        .filter_map(|(key, text)| Some((key, text.clone()?)))
+        .collect();
+        haechi_config::load(file.as_deref(), environment, &flags)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,51 @@
+//! What sync must learn of: signals without content. The content is in the tables and in the caches
+//! of the domain crates; a signal says who has something new to look at.
+
+use std::sync::Arc;
+
+use haechi_base::{Positions, RoomNid, StreamPos, UserNid};
+
+/// One thing that changed and that some client will hear of by sync.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The room's timeline has grown. Heard by its members.
+    Event(RoomNid),
+    /// The user's membership in the room changed. Heard by that user also when he is no member.
+    Membership(RoomNid, UserNid),
+    /// The user's read receipt or marker in the room moved. Heard by the members.
+    Receipt(RoomNid, UserNid),
+    /// The user's private receipt moved or his unread counts changed. Heard by that user.
+    ReadState(RoomNid, UserNid),
+    /// The user's account data for one room, tags among it. Heard by that user.
+    RoomAccountData(RoomNid, UserNid),
+    /// The user's account data, push rules among it. Heard by that user.
+    AccountData(UserNid),
+    /// A message waits for one of the user's devices.
+    ToDevice(UserNid, Arc<str>),
+    /// The user's devices or identity keys changed. Heard by all who share a room with him.
+    DeviceList(UserNid),
+    /// The number of one-time keys, or the fallback keys, of the user's device changed.
+    DeviceKeys(UserNid, Arc<str>),
+    /// The user's presence changed. Heard by all who share a room with him.
+    Presence(UserNid),
+}
+
+/// A change and its place in a lane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// Where it was written.
+    pub pos: StreamPos,
+    /// What it was.
+    pub change: Change,
+}
+
+/// What became visible at once.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    /// How far all lanes have come: one snapshot.
+    pub horizon: Positions,
+    /// What this node wrote, in the order of each lane.
+    pub notes: Vec<Note>,
+    /// Ranges (first excluded, last included) that other nodes wrote; to be read from the tables.
+    pub foreign: Vec<(StreamPos, StreamPos)>,
+}

@@ -1,0 +1,34 @@
+//! The store: one SQL text, two engines, and writes that are acknowledged only when they are on disk.
+//!
+//! - A statement is a named [`Sql`], written once with [`sql!`].
+//! - A [`Work`] is a named unit that reads or writes through a [`Tx`]; it can be run again.
+//! - [`Db`] runs works: on SQLite through one writer thread that commits many works at once, on
+//!   PostgreSQL through a few committers that do the same.
+//! - Whatever a client must learn by sync takes a place in a lane: [`Tx::announce`]. After the commit
+//!   the changes come out of [`Db::feed`] in order, together with the horizon they make visible.
+
+mod change;
+mod db;
+mod error;
+mod locks;
+mod migrate;
+mod row;
+mod sql;
+mod sqlite;
+mod tx;
+mod value;
+mod work;
+
+pub use change::{Change, Commit, Note};
+pub use db::{Db, DbConfig};
+pub use error::{Result, StoreError};
+pub use locks::{LockKey, Locks};
+pub use migrate::{Migration, Schema};
+pub use row::{FromColumn, FromRow, Row};
+pub use sql::{Registered, Sql, dollars};
+pub use tx::Tx;
+pub use value::Value;
+pub use work::Work;
+
+#[doc(hidden)]
+pub use inventory;

@@ -1,0 +1,81 @@
+//! The one list of metrics.
+
+use std::fmt::Write;
+
+/// One thing that is measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    /// Its name: area, thing, unit; `_total` where it only grows.
+    pub name: &'static str,
+    /// How it moves.
+    pub kind: MetricKind,
+    /// Its labels. Their values must be few: never an id, never a path.
+    pub labels: &'static [&'static str],
+    /// What it tells, in a sentence.
+    pub about: &'static str,
+}
+
+/// How a metric moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricKind {
+    /// It only grows.
+    Counter,
+    /// It goes up and down.
+    Gauge,
+    /// Many values, counted by size. A name that ends in `_seconds` gets buckets of time.
+    Histogram,
+}
+
+/// Every metric there is. Whoever measures something new adds a line here.
+pub const METRICS: &[Metric] = &[
+    Metric {
+        name: "haechi_build_info",
+        kind: MetricKind::Gauge,
+        labels: &["version"],
+        about: "Always 1; the label tells which version runs.",
+    },
+    Metric {
+        name: "process_cpu_seconds_total",
+        kind: MetricKind::Gauge,
+        labels: &[],
+        about: "Processor time that the process has used.",
+    },
+    Metric {
+        name: "process_open_fds",
+        kind: MetricKind::Gauge,
+        labels: &[],
+        about: "Open file descriptors: files and connections.",
+    },
+    Metric {
+        name: "process_resident_memory_bytes",
+        kind: MetricKind::Gauge,
+        labels: &[],
+        about: "Memory of the process that is in RAM.",
+    },
+    Metric {
+        name: "process_threads",
+        kind: MetricKind::Gauge,
+        labels: &[],
+        about: "Threads of the process.",
+    },
+];
+
+/// The list as Markdown, for `docs/metrics.md`.
+pub fn render_reference() -> String {
+    let mut text = String::from(
+        "# Metrics\n\n\
+         Served as Prometheus text at `/metrics` on the address of `metrics_listen`. This page is made \
+         from the code (`crates/telemetry/src/metrics_list.rs`); a test keeps it in step.\n\n\
+         | name | kind | labels | tells |\n|---|---|---|---|\n",
+    );
+    for metric in METRICS {
+        let kind = match metric.kind {
+            MetricKind::Counter => "counter",
+            MetricKind::Gauge => "gauge",
+            MetricKind::Histogram => "histogram",
+        };
+        let labels = metric.labels.join(", ");
+        let _ = writeln!(text, "| `{}` | {kind} | {labels} | {} |", metric.name, metric.about);
+    }
+    text
+}
