@@ -25,8 +25,8 @@ const SHOWN_CHARS: usize = 200;
 /// What must be escaped in a path segment or query value.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// A registered user.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// A registered user. No `Debug`: it would show the token.
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct User {
     /// The Matrix id.
     #[serde(rename = "user_id")]
@@ -48,7 +48,6 @@ fn push_query(path: &mut String, key: &str, value: &str) {
 }
 
 /// A client.
-#[derive(Debug)]
 pub(crate) struct Api(Connection);
 
 impl Api {

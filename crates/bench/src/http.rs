@@ -86,7 +86,6 @@ pub(crate) struct Reply<'a> {
 }
 
 /// One keep-alive connection, opened when first used and opened again when the server closed it.
-#[derive(Debug)]
 pub(crate) struct Connection {
     target: Target,
     /// The header lines every request carries.

@@ -13,7 +13,6 @@ use tokio::{sync::watch, time::sleep};
 
 use crate::{
     api::{self, Api, POLL_MS, User},
-    clock::now,
     error::{Error, Result, tell},
     scan,
 };
@@ -67,7 +66,6 @@ impl Log {
 }
 
 /// A member of one room; it is to have no other room.
-#[derive(Debug)]
 pub(crate) struct Listener {
     api: Api,
     mode: Mode,
@@ -156,7 +154,7 @@ impl Listener {
                 (answer, api::sliding_pos(answer)?)
             }
         };
-        let at = now();
+        let at = Instant::now();
         self.fresh.clear();
         self.fresh.extend(scan::messages(answer).map(|(_, number)| number));
         let gap_before = if since.is_some() && scan::limited(answer) {
@@ -168,7 +166,7 @@ impl Listener {
         if let Some(from) = gap_before.map(Cow::into_owned) {
             self.log.gaps += 1;
             let missed = self.missed(from).await?;
-            known_at = now();
+            known_at = Instant::now();
             let missed = missed.into_iter().map(|number| Arrival { number, at: known_at });
             self.log.arrivals.extend(missed);
         }

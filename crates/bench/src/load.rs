@@ -20,7 +20,6 @@ use tokio::{
 };
 
 use crate::{
-    clock::now,
     error::{Error, Result},
     http::Target,
     meter::{Cpu, Meter},
@@ -195,7 +194,7 @@ impl Window {
     async fn mark(&self, mark: &Mutex<Option<(Instant, Cpu)>>) -> Instant {
         if self.barrier.wait().await.is_leader() {
             let cpu = self.meter.cpu();
-            *mark.lock().unwrap_or_else(PoisonError::into_inner) = Some((now(), cpu));
+            *mark.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), cpu));
         }
         self.barrier.wait().await;
         let marked = *mark.lock().unwrap_or_else(PoisonError::into_inner);

@@ -8,7 +8,6 @@
 
 mod api;
 mod check;
-mod clock;
 mod error;
 mod figures;
 mod http;
@@ -19,9 +18,11 @@ mod scan;
 mod scenario;
 mod server;
 mod setup;
+mod stub;
 
 use std::{
-    fs::File, io::Write as _, num::NonZeroUsize, path::PathBuf, process::ExitCode, sync::Mutex,
+    fs::File, io::Write as _, net::SocketAddr, num::NonZeroUsize, path::PathBuf, process::ExitCode,
+    sync::Mutex,
 };
 
 use clap::{Parser, Subcommand};
@@ -51,6 +52,12 @@ struct Cli {
 enum What {
     #[command(flatten)]
     Measure(Choice),
+    /// Serve a pretence of Matrix from memory, to find the generator's own limit.
+    Stub {
+        /// Where to listen
+        #[arg(long, default_value = "127.0.0.1:8009")]
+        listen: SocketAddr,
+    },
     /// A part of `idle`, started by it.
     #[command(hide = true)]
     IdleClients,
@@ -102,6 +109,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.what {
         What::Measure(choice) => measure(&cli.options, choice.scenarios()),
+        What::Stub { listen } => stub::run(listen),
         What::IdleClients => scenario::idle::child(),
     };
     match result {

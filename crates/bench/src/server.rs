@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -15,7 +15,6 @@ use tempfile::TempDir;
 
 use crate::{
     api::Api,
-    clock,
     error::{Error, Result},
     http::Target,
     meter::Meter,
@@ -111,14 +110,14 @@ impl Server {
     /// Gives the time from the start to being ready.
     pub(crate) fn restart(&mut self) -> Result<Duration> {
         stop(&mut self.child, Signal::TERM);
-        let begun = clock::now();
+        let begun = Instant::now();
         self.child = spawn(&self.plan, self.port, self.folder.path(), self.postgres.as_ref())?;
         self.wait_ready()?;
         Ok(begun.elapsed())
     }
 
     fn wait_ready(&mut self) -> Result<()> {
-        let begun = clock::now();
+        let begun = Instant::now();
         let target = Target::parse(&self.url())?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -206,7 +205,7 @@ fn stop(child: &mut Child, signal: Signal) {
         .ok()
         .and_then(Pid::from_raw)
         .is_some_and(|pid| kill_process(pid, signal).is_ok());
-    let begun = clock::now();
+    let begun = Instant::now();
     while asked && begun.elapsed() < PATIENCE {
         if let Ok(Some(_)) = child.try_wait() {
             return;
@@ -289,7 +288,7 @@ impl Postgres {
     }
 
     fn make_database(&self, programs: &Path, log: &Path) -> Result<()> {
-        let begun = clock::now();
+        let begun = Instant::now();
         loop {
             let port = self.port.to_string();
             let mut command = Command::new(programs.join("createdb"));

@@ -17,7 +17,6 @@ use tokio::{sync::watch, task::spawn_local, time::sleep};
 use crate::{
     api::{Api, User},
     check::{Sent, judge},
-    clock::now,
     error::{Error, Result},
     figures::{Report, Times},
     listener::{Listener, Log, Mode},
@@ -64,9 +63,9 @@ pub(crate) fn run(env: &Env, options: &Options) -> Result<Report> {
     let mut report = Report::new(format!("bigroom {}", users.len()));
     report.count("members", users.len() as u64);
 
-    let begun = now();
+    let begun = Instant::now();
     let joins = pool(env, options.at_once, users.len() - 1, async |index| {
-        let begun = now();
+        let begun = Instant::now();
         Api::new(env.target(index + 1), &users[index + 1]).join(room_id).await?;
         Ok(begun.elapsed())
     })?;
@@ -110,7 +109,7 @@ struct FanOut<'a> {
 impl FanOut<'_> {
     /// One thread's members; the thread of the creator, who is client 0, sends.
     async fn measure(&self, members: Vec<(usize, User)>) -> Result<(Duration, Vec<Log>)> {
-        let begun = now();
+        let begun = Instant::now();
         let mut listeners = Vec::new();
         for some in members.chunks(setup::AT_ONCE.div_ceil(self.env.threads)) {
             listeners
@@ -151,12 +150,12 @@ impl FanOut<'_> {
         let mut told = 0;
         for number in 0..self.messages {
             if let Some(api) = &mut api {
-                let from = now();
+                let from = Instant::now();
                 api.send(self.room_id, 0, number).await?;
-                let sending = Sending { from, answered: now() };
+                let sending = Sending { from, answered: Instant::now() };
                 self.sent.lock().unwrap_or_else(PoisonError::into_inner).push(sending);
             }
-            let last = now() + PATIENCE;
+            let last = Instant::now() + PATIENCE;
             let all = self.members * (number as usize + 1);
             loop {
                 let new = arrived_here.get() - told;
@@ -164,7 +163,7 @@ impl FanOut<'_> {
                 if self.arrived.fetch_add(new, Ordering::Relaxed) + new >= all {
                     break;
                 }
-                if now() > last {
+                if Instant::now() > last {
                     return Err(Error::Missing("a message at some member, after 60 s"));
                 }
                 sleep(LOOK_EVERY).await;

@@ -21,7 +21,6 @@ use tokio::{
 use crate::{
     api::{Api, User},
     check::{Sent, Verdict, judge},
-    clock::now,
     error::{Error, Result, tell},
     figures::{Report, Times},
     listener::{AFTER_FAILURE, Listener, Log, Mode},
@@ -130,7 +129,7 @@ pub(crate) fn run(env: &Env, options: &Options, mode: Mode) -> Result<Report> {
     let parts = on_threads(hands, |plans| deliver(env, options, mode, plans, window))?;
     let name = if mode == Mode::Sync { "deliver" } else { "deliver-sliding" };
     let mut report = Report::new(format!("{name} {}", options.rate));
-    let start = parts.iter().map(|(start, _)| *start).min().unwrap_or_else(now);
+    let start = parts.iter().map(|(start, _)| *start).min().unwrap_or_else(Instant::now);
     let logs: Vec<RoomLog> = parts.into_iter().flat_map(|(_, logs)| logs).collect();
     let messages = tally(&mut report, &logs, start, options);
     add_costs(&mut report, env, window.used(), messages);
@@ -192,8 +191,8 @@ async fn drain(plans: &[Plan], sent: &[Vec<SenderLog>], arrived: &Cell<usize>, l
             plan.users.len() * sendings.filter(|sending| sending.answered.is_some()).count()
         })
         .sum();
-    let last = now() + longest;
-    while arrived.get() < expected && now() < last {
+    let last = Instant::now() + longest;
+    while arrived.get() < expected && Instant::now() < last {
         sleep(LOOK_EVERY).await;
     }
     sleep(SETTLE).await;
@@ -220,9 +219,9 @@ async fn send(
             break;
         }
         let (mut from, mut lag) = (due, Duration::ZERO);
-        if now() < due {
+        if Instant::now() < due {
             sleep_until(due.into()).await;
-            from = now();
+            from = Instant::now();
             lag = from - due;
         }
         let answered = put(&mut api, plan, number).await;
@@ -236,7 +235,7 @@ async fn send(
 async fn put(api: &mut Api, plan: &Plan, number: u32) -> Option<Instant> {
     for _ in 0..TRIES {
         match api.send(&plan.room.id, plan.index, number).await {
-            Ok(()) => return Some(now()),
+            Ok(()) => return Some(Instant::now()),
             Err(error) => tell(&error),
         }
         sleep(AFTER_FAILURE).await;

@@ -1,10 +1,11 @@
 //! `history`: reading a long room backwards.
 
+use std::time::Instant;
+
 use clap::Args;
 
 use crate::{
     api::Api,
-    clock::now,
     error::Result,
     figures::{Report, Times},
     load::{Env, Window, block_on, pool},
@@ -46,7 +47,7 @@ pub(crate) fn run(env: &Env, options: &Options) -> Result<Report> {
         let mut from: Option<String> = None;
         window.open().await;
         loop {
-            let begun = now();
+            let begun = Instant::now();
             let page = api.messages(room_id, from.as_deref(), options.page).await?;
             times.record(begun.elapsed());
             found += scan::messages(page).count();

@@ -10,7 +10,7 @@ use std::{
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     rc::Rc,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use clap::Args;
@@ -20,7 +20,6 @@ use tokio::{io::AsyncReadExt as _, task::spawn_local, time::sleep};
 
 use crate::{
     api::{self, Api, POLL_MS, User},
-    clock::now,
     error::{Error, Result, tell},
     figures::Report,
     http::Target,
@@ -51,7 +50,7 @@ const CLIENTS_EACH_MAX: usize = 9_000;
 const SETTLE: Duration = Duration::from_secs(5);
 
 /// What a child is to do.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct Order {
     /// A base URL and a user for each client.
     clients: Vec<(String, User)>,
@@ -85,7 +84,7 @@ pub(crate) fn run(env: &Env, options: &Options) -> Result<Report> {
     let mut fleet = Fleet::start(env, &users)?;
     let first_syncs_secs = fleet.wait_ready()?;
     thread::sleep(SETTLE);
-    let (cpu_before, begun) = (env.meter().cpu(), now());
+    let (cpu_before, begun) = (env.meter().cpu(), Instant::now());
     thread::sleep(Duration::from_secs_f64(options.rest));
     let (cpu, time) = (env.meter().cpu().since(cpu_before), begun.elapsed());
     let idle = env.meter().memory();
@@ -202,7 +201,7 @@ pub(crate) fn child() -> Result<()> {
     drop(line);
     let (answers, errors) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
     block_on(async {
-        let begun = now();
+        let begun = Instant::now();
         let waiting = wait_all(order, &answers, &errors).await?;
         println!("{}", json(&Ready { first_syncs_secs: begun.elapsed().as_secs_f64() }));
         // what counts is that it ends

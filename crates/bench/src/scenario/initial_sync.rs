@@ -1,11 +1,12 @@
 //! `initial-sync`: what a user with many rooms waits for when a client starts anew.
 
+use std::time::Instant;
+
 use clap::Args;
 use serde_json::{Value, json};
 
 use crate::{
     api::{self, Api},
-    clock::now,
     error::{Error, Result},
     figures::{Report, Times},
     load::{Env, Used, Window, block_on, pool},
@@ -24,7 +25,7 @@ pub(crate) struct Options {
     messages: u32,
     /// How often each kind of sync is done
     #[arg(long, default_value_t = 10)]
-    repeats: usize,
+    repeats: u32,
 }
 
 /// The user who syncs is client 0; the rooms are made by the others.
@@ -49,13 +50,14 @@ pub(crate) fn run(env: &Env, options: &Options) -> Result<Report> {
     report.count("rooms", options.rooms as u64);
     let lazy = json!({ "room": { "state": { "lazy_load_members": true } } }).to_string();
     let mut api = Api::new(env.target(0), &users[0]);
-    let (full, used) =
-        repeat(env, options.repeats, &mut api, &async |api, _| api.sync(None, 0, None).await)?;
+    let (full, used) = repeat(env, options.repeats, &mut api, &async |api, turn| {
+        api.sync(None, turn, None).await
+    })?;
     full.check("rooms.join", options.rooms)?;
     full.report(&mut report, "sync_full");
     add_cpu(&mut report, env, used, "sync_cpu_ms", options.repeats);
-    let (some, _) = repeat(env, options.repeats, &mut api, &async |api, _| {
-        api.sync(None, 0, Some(&lazy)).await
+    let (some, _) = repeat(env, options.repeats, &mut api, &async |api, turn| {
+        api.sync(None, turn, Some(&lazy)).await
     })?;
     some.check("rooms.join", options.rooms)?;
     some.report(&mut report, "sync_lazy");
@@ -79,7 +81,7 @@ pub(crate) fn run(env: &Env, options: &Options) -> Result<Report> {
 const WINDOW: usize = 20;
 
 /// What a client asks for when it starts, on a connection of its own for each turn.
-fn first_window(turn: usize) -> String {
+fn first_window(turn: u32) -> String {
     let required = [
         ["m.room.create", ""],
         ["m.room.name", ""],
@@ -144,12 +146,13 @@ impl Answers {
     }
 }
 
-/// Asks the same thing `repeats` times.
+/// Asks the same thing `repeats` times. `ask` is told the turn, so that it can make each request a
+/// little different: a server that keeps whole answers is to work for each.
 fn repeat(
     env: &Env,
-    repeats: usize,
+    repeats: u32,
     api: &mut Api,
-    ask: &impl AsyncFn(&mut Api, usize) -> Result<&[u8]>,
+    ask: &impl AsyncFn(&mut Api, u32) -> Result<&[u8]>,
 ) -> Result<(Answers, Option<Used>)> {
     let window = Window::new(env, 1);
     let answers = block_on(async {
@@ -158,7 +161,7 @@ fn repeat(
         let mut answers = Answers { times: Times::new(), last: Vec::new() };
         window.open().await;
         for turn in 0..repeats {
-            let begun = now();
+            let begun = Instant::now();
             let answer = ask(api, turn).await?;
             answers.times.record(begun.elapsed());
             answers.last.clear();
@@ -170,9 +173,8 @@ fn repeat(
     Ok((answers, window.used()))
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a handful of repeats")]
-fn add_cpu(report: &mut Report, env: &Env, used: Option<Used>, name: &str, repeats: usize) {
+fn add_cpu(report: &mut Report, env: &Env, used: Option<Used>, name: &str, repeats: u32) {
     if let Some(used) = used.filter(|_| env.meter().known()) {
-        report.add(name, used.cpu.total_s() * 1000.0 / repeats.max(1) as f64);
+        report.add(name, used.cpu.total_s() * 1000.0 / f64::from(repeats.max(1)));
     }
 }

@@ -1,10 +1,11 @@
 //! `register`: users with a password, so what is measured is mostly the hash.
 
+use std::time::Instant;
+
 use clap::Args;
 
 use crate::{
     api::Api,
-    clock::now,
     error::Result,
     figures::{Report, Times},
     load::{Env, Window, block_on, pool},
@@ -27,7 +28,7 @@ pub(crate) fn run(env: &Env, options: &Options) -> Result<Report> {
     let window = Window::new(env, 1);
     block_on(async { Ok(window.open().await) })?;
     let times = pool(env, options.at_once, options.users, async |index| {
-        let begun = now();
+        let begun = Instant::now();
         Api::anonymous(env.target(index)).register(&format!("{}{index}", env.prefix)).await?;
         Ok(begun.elapsed())
     })?;

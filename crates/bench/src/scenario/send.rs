@@ -3,7 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use clap::Args;
@@ -11,7 +11,6 @@ use tokio::{task::spawn_local, time::sleep};
 
 use crate::{
     api::{Api, User},
-    clock::now,
     error::{Result, tell},
     figures::{Report, Times},
     load::{Env, Window, deal, on_threads},
@@ -168,7 +167,7 @@ async fn send(
 async fn send_until_over(mut api: Api, sender: Sender, tally: Rc<Tally>) {
     let first = sender.number.saturating_mul(NUMBERS_EACH);
     for number in first.. {
-        let begun = now();
+        let begun = Instant::now();
         let result = api.send(&sender.room_id, sender.room, number).await;
         let time = begun.elapsed();
         match (tally.phase.get(), result) {

@@ -11,7 +11,6 @@ use futures_util::future::join_all;
 use crate::{
     api::Api,
     check::{Sent, Verdict, judge},
-    clock::now,
     error::{Error, Result, tell},
     figures::{Report, Times},
     listener::{Kept, Listener, Mode},
@@ -149,7 +148,7 @@ async fn come_back(api: Api, returning: Returning, start: Instant, messages: u32
             }
         }
         if listener.log.arrivals.len() >= messages as usize {
-            back.all_messages = Some(now() - start);
+            back.all_messages = Some(start.elapsed());
             break;
         }
     }
