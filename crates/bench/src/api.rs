@@ -61,11 +61,6 @@ impl Api {
         Self(Connection::new(target, Some(&user.token)))
     }
 
-    /// Closes the connection; the next call opens another.
-    pub(crate) fn close(&mut self) {
-        self.0.close();
-    }
-
     /// One call; anything but status 200 is an error.
     pub(crate) async fn call(
         &mut self,

@@ -16,9 +16,9 @@ pub(crate) enum Error {
         /// The system's word on it.
         source: io::Error,
     },
-    /// The server closed the connection before an answer began.
-    #[error("the server closed the connection before it answered")]
-    Closed,
+    /// The connection broke before an answer began.
+    #[error("no answer: {0}")]
+    Closed(hyper::Error),
     /// The answer is not the HTTP/1.1 we understand.
     #[error("unreadable HTTP answer: {0}")]
     Http(String),

@@ -1,33 +1,28 @@
-//! A minimal HTTP/1.1 client: one keep-alive connection, one request at a time.
+//! One keep-alive HTTP/1.1 connection for each virtual client, one request at a time.
 //!
 //! The generator shares the machine with the server it measures, so a request must cost it little:
-//! no task per connection, no channel, no header map; one write and, as a rule, one read.
+//! no pool, no redirects, no header map to fill, on top of the bare connection that hyper offers.
 
 use std::{
     io,
     net::{IpAddr, SocketAddr, ToSocketAddrs},
-    ops::Range,
     sync::Arc,
 };
 
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpSocket, TcpStream},
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{
+    Request,
+    client::conn::http1::{SendRequest, handshake},
+    header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue},
 };
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::error::{Error, Result};
 
-/// Room made for each read.
-const READ_BYTES: usize = 4 * 1024;
-
-/// An input buffer larger than this is given back before the next request.
-const KEPT_BYTES_MAX: usize = 64 * 1024;
-
 /// Largest answer accepted.
 const ANSWER_BYTES_MAX: usize = 512 * 1024 * 1024;
-
-/// Most headers read in one answer.
-const HEADERS_MAX: usize = 64;
 
 /// Where one base URL leads.
 #[derive(Clone, Debug)]
@@ -76,7 +71,7 @@ impl Target {
     }
 }
 
-/// An answer; its body borrows the connection's buffer.
+/// An answer; its body is kept by the connection until the next request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reply<'a> {
     /// The status code.
@@ -85,40 +80,21 @@ pub(crate) struct Reply<'a> {
     pub(crate) body: &'a [u8],
 }
 
-/// One keep-alive connection, opened when first used and opened again when the server closed it.
+/// A connection, opened when first used and opened again when the server closed it.
 pub(crate) struct Connection {
     target: Target,
-    /// The header lines every request carries.
-    fixed: String,
-    stream: Option<TcpStream>,
-    output: Vec<u8>,
-    input: Vec<u8>,
+    authorization: Option<HeaderValue>,
+    sender: Option<SendRequest<Full<Bytes>>>,
+    body: Bytes,
 }
 
 impl Connection {
     /// A connection to `target` which sends `token` with every request.
     pub(crate) fn new(target: &Target, token: Option<&str>) -> Self {
-        let mut fixed = format!(" HTTP/1.1\r\nhost: {}\r\n", target.host);
-        if let Some(token) = token {
-            fixed.push_str("authorization: Bearer ");
-            fixed.push_str(token);
-            fixed.push_str("\r\n");
-        }
-        let target = target.clone();
-        Self { target, fixed, stream: None, output: Vec::new(), input: Vec::new() }
-    }
-
-    /// Opens the connection now rather than with the first request.
-    pub(crate) async fn open(&mut self) -> Result<()> {
-        if self.stream.is_none() {
-            self.stream = Some(self.target.connect().await.map_err(Error::io("connect"))?);
-        }
-        Ok(())
-    }
-
-    /// Closes the connection; the next request opens another.
-    pub(crate) fn close(&mut self) {
-        self.stream = None;
+        // a token that cannot stand in a header is one the server will refuse
+        let authorization =
+            token.and_then(|token| HeaderValue::try_from(format!("Bearer {token}")).ok());
+        Self { target: target.clone(), authorization, sender: None, body: Bytes::new() }
     }
 
     /// Sends one request and reads its answer.
@@ -131,191 +107,67 @@ impl Connection {
         path: &str,
         body: Option<&[u8]>,
     ) -> Result<Reply<'_>> {
-        self.encode(method, path, body);
-        let kept = self.stream.is_some();
-        let (status, range) = match self.exchange().await {
-            Err(Error::Closed) if kept => self.exchange().await?,
+        self.body = Bytes::new();
+        let body = body.map(Bytes::copy_from_slice);
+        let kept = self.sender.as_ref().is_some_and(|sender| !sender.is_closed());
+        let status = match self.exchange(method, path, body.clone()).await {
+            Err(Error::Closed(_)) if kept => self.exchange(method, path, body).await?,
             other => other?,
         };
-        Ok(Reply { status, body: &self.input[range] })
+        Ok(Reply { status, body: &self.body })
     }
 
-    fn encode(&mut self, method: &str, path: &str, body: Option<&[u8]>) {
-        self.output.clear();
-        for part in [method, " ", path, &self.fixed] {
-            self.output.extend_from_slice(part.as_bytes());
-        }
-        if let Some(body) = body {
-            self.output.extend_from_slice(b"content-type: application/json\r\ncontent-length: ");
-            self.output.extend_from_slice(body.len().to_string().as_bytes());
-            self.output.extend_from_slice(b"\r\n\r\n");
-            self.output.extend_from_slice(body);
-        } else {
-            self.output.extend_from_slice(b"\r\n");
-        }
-    }
-
-    /// Writes what was encoded and reads the answer; after a failure the connection is not kept.
-    async fn exchange(&mut self) -> Result<(u16, Range<usize>)> {
-        self.open().await?;
-        let Some(mut stream) = self.stream.take() else { return Err(Error::Closed) };
-        self.input.clear();
-        if self.input.capacity() > KEPT_BYTES_MAX {
-            self.input = Vec::new();
-        }
-        stream.write_all(&self.output).await.map_err(|e| closed_or("write", e))?;
-        let head = read_head(&mut stream, &mut self.input).await?;
-        let range = match head.length {
-            Length::Bytes(bytes) => {
-                let end = head.end + bytes;
-                self.input.reserve(end.saturating_sub(self.input.len()));
-                while self.input.len() < end {
-                    fill(&mut stream, &mut self.input).await?;
-                }
-                head.end..end
-            }
-            Length::Chunked => read_chunked(&mut stream, &mut self.input, head.end).await?,
+    /// One try; after a failure the connection is not kept.
+    async fn exchange(&mut self, method: &str, path: &str, body: Option<Bytes>) -> Result<u16> {
+        let request = self.request(method, path, body)?;
+        let mut sender = match self.sender.take() {
+            Some(sender) if !sender.is_closed() => sender,
+            _ => self.connect().await?,
         };
-        if head.keep {
-            self.stream = Some(stream);
-        }
-        Ok((head.status, range))
+        let response = sender.send_request(request).await.map_err(Error::Closed)?;
+        let status = response.status().as_u16();
+        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
+        self.body = body.map_err(|e| Error::Http(e.to_string()))?.to_bytes();
+        self.sender = Some(sender);
+        Ok(status)
     }
-}
 
-/// What the head of an answer says about the rest.
-#[derive(Debug, PartialEq, Eq)]
-struct Head {
-    status: u16,
-    /// Where the body begins.
-    end: usize,
-    length: Length,
-    /// May the connection be used again?
-    keep: bool,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Length {
-    Bytes(usize),
-    Chunked,
-}
-
-/// Reads the head of an answer; `None` when more bytes are needed.
-fn parse_head(input: &[u8]) -> Result<Option<Head>> {
-    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
-    let mut response = httparse::Response::new(&mut headers);
-    let end = match response.parse(input).map_err(|e| Error::Http(e.to_string()))? {
-        httparse::Status::Partial => return Ok(None),
-        httparse::Status::Complete(end) => end,
-    };
-    let mut head = Head {
-        status: response.code.unwrap_or(0),
-        end,
-        length: Length::Bytes(0),
-        keep: response.version == Some(1),
-    };
-    for header in &*response.headers {
-        if header.name.eq_ignore_ascii_case("content-length") {
-            let bytes = std::str::from_utf8(header.value).ok().and_then(|v| v.trim().parse().ok());
-            match bytes {
-                Some(bytes) if bytes <= ANSWER_BYTES_MAX => head.length = Length::Bytes(bytes),
-                _ => return Err(Error::Http("content-length out of bounds".to_owned())),
-            }
-        } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
-            head.length = Length::Chunked;
-        } else if header.name.eq_ignore_ascii_case("connection") {
-            head.keep = !header.value.eq_ignore_ascii_case(b"close");
-        }
+    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>> {
+        let stream = self.target.connect().await.map_err(Error::io("connect"))?;
+        let (sender, connection) =
+            handshake(TokioIo::new(stream)).await.map_err(|e| Error::Http(e.to_string()))?;
+        // what ends the connection shows itself at the request that is under way, or at the next
+        tokio::spawn(connection);
+        Ok(sender)
     }
-    Ok(Some(head))
-}
 
-async fn read_head(stream: &mut TcpStream, input: &mut Vec<u8>) -> Result<Head> {
-    loop {
-        fill(stream, input).await?;
-        if let Some(head) = parse_head(input)? {
-            return Ok(head);
+    fn request(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<Bytes>,
+    ) -> Result<Request<Full<Bytes>>> {
+        let mut request =
+            Request::builder().method(method).uri(path).header(HOST, &*self.target.host);
+        if let Some(authorization) = &self.authorization {
+            request = request.header(AUTHORIZATION, authorization);
         }
-    }
-}
-
-/// Reads a chunked body from `start` on and joins its chunks in place.
-async fn read_chunked(
-    stream: &mut TcpStream,
-    input: &mut Vec<u8>,
-    start: usize,
-) -> Result<Range<usize>> {
-    let (mut read, mut write) = (start, start);
-    loop {
-        let parsed = httparse::parse_chunk_size(&input[read..])
-            .map_err(|_| Error::Http("bad chunk size".to_owned()))?;
-        let httparse::Status::Complete((line, bytes)) = parsed else {
-            fill(stream, input).await?;
-            continue;
-        };
-        let bytes = usize::try_from(bytes)
-            .ok()
-            .filter(|b| *b <= ANSWER_BYTES_MAX)
-            .ok_or_else(|| Error::Http("chunk out of bounds".to_owned()))?;
-        let data = read + line;
-        while input.len() < data + bytes + 2 {
-            fill(stream, input).await?;
+        if body.is_some() {
+            request = request.header(CONTENT_TYPE, "application/json");
         }
-        input.copy_within(data..data + bytes, write);
-        write += bytes;
-        read = data + bytes + 2;
-        if bytes == 0 {
-            return Ok(start..write);
-        }
-    }
-}
-
-/// Reads what is there; at least one byte.
-async fn fill(stream: &mut TcpStream, input: &mut Vec<u8>) -> Result<()> {
-    input.reserve(READ_BYTES);
-    let begun = !input.is_empty();
-    match stream.read_buf(input).await {
-        Ok(0) if begun => Err(Error::Http("the answer ends early".to_owned())),
-        Ok(0) => Err(Error::Closed),
-        Ok(_) if input.len() > ANSWER_BYTES_MAX => Err(Error::Http("answer too large".to_owned())),
-        Ok(_) => Ok(()),
-        Err(e) if begun => Err(Error::Io { what: "read", source: e }),
-        Err(e) => Err(closed_or("read", e)),
-    }
-}
-
-/// Tells a connection that the other side has closed from other failures.
-fn closed_or(what: &'static str, error: io::Error) -> Error {
-    match error.kind() {
-        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Error::Closed,
-        _ => Error::Io { what, source: error },
+        let body = Full::new(body.unwrap_or_default());
+        request.body(body).map_err(|e| Error::Http(e.to_string()))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::TcpListener;
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
 
     use super::*;
-
-    #[test]
-    fn a_head_is_read_once_whole() {
-        let text = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello";
-        for cut in 0..text.len() - 5 {
-            assert_eq!(parse_head(&text[..cut]).unwrap(), None, "{cut} bytes");
-        }
-        let head = parse_head(text).unwrap().unwrap();
-        let expected =
-            Head { status: 200, end: text.len() - 5, length: Length::Bytes(5), keep: false };
-        assert_eq!(head, expected);
-    }
-
-    #[test]
-    fn a_head_that_is_not_http_is_an_error() {
-        assert!(parse_head(b"SSH-2.0-OpenSSH\r\n\r\n").is_err());
-        assert!(parse_head(b"HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n").is_err());
-        assert!(parse_head(b"HTTP/1.1 200 OK\r\ncontent-length: 9999999999\r\n\r\n").is_err());
-    }
 
     #[test]
     fn base_urls_are_read() {

@@ -15,22 +15,25 @@ pub(crate) struct Meter {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Cpu {
     /// The server's.
-    pub(crate) server_s: f64,
+    pub(crate) server: f64,
     /// Its database's; zero where that is part of the server.
-    pub(crate) database_s: f64,
+    pub(crate) database: f64,
+    /// This process's own: near all it has, it is the generator that limits.
+    pub(crate) generator: f64,
 }
 
 impl Cpu {
-    /// Both together.
+    /// Server and database together.
     pub(crate) fn total_s(self) -> f64 {
-        self.server_s + self.database_s
+        self.server + self.database
     }
 
     /// What was used since `earlier`.
     pub(crate) fn since(self, earlier: Self) -> Self {
         Self {
-            server_s: self.server_s - earlier.server_s,
-            database_s: self.database_s - earlier.database_s,
+            server: self.server - earlier.server,
+            database: self.database - earlier.database,
+            generator: self.generator - earlier.generator,
         }
     }
 }
@@ -59,7 +62,11 @@ impl Meter {
             let pids = with_descendants(roots, &parents);
             pids.iter().filter_map(|pid| cpu_seconds(&proc_file(*pid, "stat"))).sum()
         };
-        Cpu { server_s: cpu(&self.server), database_s: cpu(&self.database) }
+        Cpu {
+            server: cpu(&self.server),
+            database: cpu(&self.database),
+            generator: cpu_seconds(&proc_file(std::process::id(), "stat")).unwrap_or(0.0),
+        }
     }
 
     /// Memory in use. The kernel walks all pages for it, which holds the server up for a moment.

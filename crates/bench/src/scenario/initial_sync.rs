@@ -156,8 +156,6 @@ fn repeat(
 ) -> Result<(Answers, Option<Used>)> {
     let window = Window::new(env, 1);
     let answers = block_on(async {
-        // connections belong to the runtime in which they were opened
-        api.close();
         let mut answers = Answers { times: Times::new(), last: Vec::new() };
         window.open().await;
         for turn in 0..repeats {

@@ -116,6 +116,10 @@ impl Scenario {
 /// Adds what the server used: processor time by message, where there were any, and memory.
 #[expect(clippy::cast_precision_loss, reason = "counts here stay far below 2^52")]
 fn add_costs(report: &mut Report, env: &Env, used: Option<Used>, messages: u64) {
+    if let Some(used) = used {
+        let share = used.cpu.generator / used.time.as_secs_f64();
+        report.add("generator_cpu_percent_of_core", 100.0 * share);
+    }
     if !env.meter().known() {
         return;
     }
@@ -125,12 +129,12 @@ fn add_costs(report: &mut Report, env: &Env, used: Option<Used>, messages: u64) 
             let by_message = |seconds: f64| seconds * 1000.0 / messages as f64;
             report.add("server_cpu_ms_per_msg", by_message(used.cpu.total_s()));
             if with_database {
-                report.add("of_it_database_cpu_ms_per_msg", by_message(used.cpu.database_s));
+                report.add("of_it_database_cpu_ms_per_msg", by_message(used.cpu.database));
             }
         } else {
             report.add("server_cpu_s", used.cpu.total_s());
             if with_database {
-                report.add("of_it_database_cpu_s", used.cpu.database_s);
+                report.add("of_it_database_cpu_s", used.cpu.database);
             }
         }
     }
