@@ -18,28 +18,42 @@ pub(crate) fn run(rest: &[String]) -> Result<()> {
     let (dev, rest): (Vec<_>, Vec<_>) = rest.iter().partition(|arg| *arg == "--dev");
     let profile = if dev.is_empty() { "release" } else { "debug" };
     let haechi = build_server(profile)?;
+    let listen = value_of("--listen", &rest).unwrap_or(LISTEN);
     eprintln!(
         "
-Haechi on http://{LISTEN}, its data in ./data. Stop it by Ctrl-C.
-    Element Web or Cinny: choose \"Edit\" beside the homeserver and enter http://{LISTEN}
+Haechi on http://{listen}, its data in ./data. Stop it by Ctrl-C.
+    Element Web or Cinny: choose \"Edit\" beside the homeserver and enter http://{listen}
     Element X and phones want https: see \"Point a client at it\" in README.md
-    Anybody who reaches it may register; it listens on this machine only.
+    Registration is open: whoever reaches this address may make an account.
 "
     );
     let mut serve = Command::new(haechi);
     serve.arg("serve");
     for (flag, value) in [
         ("--server-name", "localhost"),
-        ("--public-base-url", &format!("http://{LISTEN}")),
-        ("--listen", LISTEN),
+        ("--public-base-url", &format!("http://{listen}")),
+        ("--listen", listen),
         ("--data-dir", "data"),
         ("--registration", "open"),
     ] {
-        if !rest.iter().any(|arg| arg.starts_with(flag)) {
+        if value_of(flag, &rest).is_none() {
             serve.args([flag, value]);
         }
     }
     shell::become_it(serve.args(rest))
+}
+
+/// What stands after `flag`, or after `flag=`.
+fn value_of<'a>(flag: &str, args: &[&'a String]) -> Option<&'a str> {
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        match arg.strip_prefix(flag) {
+            Some("") => return args.next().map(|value| value.as_str()),
+            Some(rest) if rest.starts_with('=') => return Some(&rest[1..]),
+            _ => {}
+        }
+    }
+    None
 }
 
 /// Builds the binary `haechi` and says where it is.
@@ -52,4 +66,18 @@ pub(crate) fn build_server(profile: &str) -> Result<PathBuf> {
     }
     shell::run(&mut build)?;
     Ok(cargo::built(&metadata, profile, "haechi"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_found_in_both_forms() {
+        let args: Vec<String> = ["--listen", "[::]:1", "--data-dir=x"].map(String::from).into();
+        let args: Vec<&String> = args.iter().collect();
+        assert_eq!(value_of("--listen", &args), Some("[::]:1"));
+        assert_eq!(value_of("--data-dir", &args), Some("x"));
+        assert_eq!(value_of("--data", &args), None);
+    }
 }

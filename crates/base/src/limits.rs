@@ -29,3 +29,9 @@ pub const PATTERN_BYTES_MAX: usize = 512;
 
 /// Most types, senders and rooms that one part of a filter may name.
 pub const FILTER_ENTRIES_MAX: usize = 1_000;
+
+/// Most push rules one user may add.
+pub const PUSH_RULES_MAX: usize = 1_000;
+
+/// Largest size of all push rules of one user, as JSON, in bytes.
+pub const PUSH_RULES_BYTES_MAX: usize = 128 * 1024;

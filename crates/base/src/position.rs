@@ -25,6 +25,9 @@ impl LaneId {
 pub struct StreamPos(pub i64);
 
 impl StreamPos {
+    /// The last offset of a lane.
+    pub const OFFSET_MAX: i64 = (1 << OFFSET_BITS) - 1;
+
     /// The place `offset` of `lane`.
     pub fn new(lane: LaneId, offset: i64) -> Self {
         debug_assert!((0..1 << OFFSET_BITS).contains(&offset), "offset {offset} out of range");

@@ -24,6 +24,9 @@ pub enum Change {
     ToDevice(UserNid, Arc<str>),
     /// The user's devices or identity keys changed. Heard by all who share a room with him.
     DeviceList(UserNid),
+    /// The first user signed a key of the second one. Heard by the first, whose other devices must
+    /// look at the second one's keys again.
+    UserSignature(UserNid, UserNid),
     /// The number of one-time keys, or the fallback keys, of the user's device changed.
     DeviceKeys(UserNid, Arc<str>),
     /// The user's presence changed. Heard by all who share a room with him.

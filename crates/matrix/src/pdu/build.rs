@@ -5,8 +5,8 @@ use base64::{
 };
 use haechi_base::limits::{EVENT_BYTES_MAX, IDENTIFIER_BYTES_MAX};
 use ruma::{
-    CanonicalJsonObject, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId, UInt,
-    canonical_json::redact_content_in_place, events::TimelineEventType,
+    CanonicalJsonObject, EventId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId,
+    OwnedUserId, UInt, canonical_json::redact_content_in_place, events::TimelineEventType,
 };
 use sha2::{Digest, Sha256};
 
@@ -153,6 +153,11 @@ impl Prepared {
     /// Its state key, if it is a state event.
     pub fn state_key(&self) -> Option<&str> {
         self.state_key.as_deref()
+    }
+
+    /// The event it redacts, if it is a redaction.
+    pub fn redacts(&self) -> Option<&EventId> {
+        self.redacts.as_deref()
     }
 
     /// Its content in canonical JSON.

@@ -1,0 +1,164 @@
+//! Endpoints from ruma's types.
+
+use std::{fmt::Write as _, future::Future, net::IpAddr, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{RawPathParams, Request, State},
+    response::{IntoResponse, Response},
+    routing::{MethodFilter, on},
+};
+use bytes::Bytes;
+use haechi_base::limits::BODY_BYTES_MAX;
+use http::{HeaderMap, header};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use ruma::api::{
+    IncomingRequest, IncomingRequestExt as _, OutgoingResponseExt as _, path_builder::PathBuilder,
+};
+
+use crate::{ApiError, Authenticate, Busy, Class, ClientIp, LimitKey, Scheme, stack::RouteName};
+
+/// Longest a client may take to send its body.
+const BODY_TIMEOUT: Duration = Duration::from_mins(2);
+
+/// A decoded and authenticated request.
+pub struct Call<R: IncomingRequest<Authentication: Scheme>> {
+    /// What is asked.
+    pub request: R,
+    /// Who asks: `()`, [`Session`](crate::Session) or an `Option` of it, as the endpoint wants.
+    pub caller: <R::Authentication as Scheme>::Caller,
+    /// From where.
+    pub ip: IpAddr,
+    /// The request's place among those being worked on; a long-poll gives it back while it sleeps.
+    pub busy: Busy,
+}
+
+/// Adds Matrix endpoints to a router.
+pub trait RouterExt<S>: Sized {
+    /// Serves the endpoint of `R` on all its paths with
+    /// `async fn handler(state: S, call: Call<R>) -> Result<R::OutgoingResponse, E>`.
+    #[must_use]
+    fn endpoint<R, F, Fut, E>(self, handler: F) -> Self
+    where
+        R: IncomingRequest<Authentication: Scheme> + Send + 'static,
+        F: Fn(S, Call<R>) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<R::OutgoingResponse, E>> + Send,
+        E: Into<ApiError>,
+    {
+        self.endpoint_with_limit(BODY_BYTES_MAX, handler)
+    }
+
+    /// As [`endpoint`](Self::endpoint), with a limit of its own for the body.
+    #[must_use]
+    fn endpoint_with_limit<R, F, Fut, E>(self, body_bytes_max: usize, handler: F) -> Self
+    where
+        R: IncomingRequest<Authentication: Scheme> + Send + 'static,
+        F: Fn(S, Call<R>) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<R::OutgoingResponse, E>> + Send,
+        E: Into<ApiError>;
+}
+
+impl<S: Authenticate> RouterExt<S> for Router<S> {
+    fn endpoint_with_limit<R, F, Fut, E>(mut self, body_bytes_max: usize, handler: F) -> Self
+    where
+        R: IncomingRequest<Authentication: Scheme> + Send + 'static,
+        F: Fn(S, Call<R>) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<R::OutgoingResponse, E>> + Send,
+        E: Into<ApiError>,
+    {
+        let filter = MethodFilter::try_from(R::METHOD).expect("ruma uses axum's methods");
+        for path in R::PATH_BUILDER.all_paths() {
+            for route in routes(path) {
+                let handler = handler.clone();
+                let serve = move |State(state): State<S>, params: RawPathParams, request| {
+                    let handler = handler.clone();
+                    async move {
+                        let answer = answer(state, params, request, body_bytes_max, handler).await;
+                        let mut response = answer.unwrap_or_else(IntoResponse::into_response);
+                        response.extensions_mut().insert(RouteName(path));
+                        response
+                    }
+                };
+                self = self.route(&route, on(filter, serve));
+            }
+        }
+        self
+    }
+}
+
+/// The routes of a path of the specification.
+///
+/// Variables are called by their place: the router wants the same name at the same place, and the
+/// names in the specification differ. A state event's key may be empty, and then its slash too.
+fn routes(path: &str) -> Vec<String> {
+    let mut route = String::new();
+    for (place, segment) in path.split('/').enumerate().skip(1) {
+        let variable = segment.starts_with('{');
+        let written =
+            if variable { write!(route, "/{{v{place}}}") } else { write!(route, "/{segment}") };
+        written.expect("a String takes all");
+    }
+    let without_key = path.ends_with("/state/{event_type}/{state_key}").then(|| {
+        let cut = route.rfind('/').expect("a path has a slash");
+        [route[..cut].to_owned(), route[..=cut].to_owned()]
+    });
+    let mut routes = vec![route];
+    routes.extend(without_key.into_iter().flatten());
+    routes
+}
+
+async fn answer<S, R, F, Fut, E>(
+    state: S,
+    params: RawPathParams,
+    request: Request,
+    body_bytes_max: usize,
+    handler: F,
+) -> Result<Response, ApiError>
+where
+    S: Authenticate,
+    R: IncomingRequest<Authentication: Scheme> + Send + 'static,
+    F: Fn(S, Call<R>) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Result<R::OutgoingResponse, E>> + Send,
+    E: Into<ApiError>,
+{
+    let (parts, body) = request.into_parts();
+    let ip = ClientIp::of(&parts.extensions).0;
+    let busy = parts.extensions.get::<Busy>().cloned().unwrap_or_default();
+
+    let head = http::Request::from_parts(parts, ());
+    let caller = <R::Authentication as Scheme>::caller(&state, &head, ip).await?;
+    if R::RATE_LIMITED {
+        let session = <R::Authentication as Scheme>::session(&caller);
+        let key = session.map_or(LimitKey::Ip(ip), |session| LimitKey::User(session.user));
+        state.rate_limiter().check(Class::General, key)?;
+    }
+
+    let body = read_body(head.headers(), body, body_bytes_max).await?;
+    let request = head.map(|()| &body[..]);
+    let args: Vec<&str> = params.iter().map(|(_, value)| value).collect();
+    let request =
+        R::try_from_http_request(request, &args).map_err(|error| ApiError::undecodable(&error))?;
+    drop(body);
+
+    let response = handler(state, Call { request, caller, ip, busy }).await.map_err(Into::into)?;
+    let response = response.try_into_http_response::<Vec<u8>>().map_err(ApiError::internal)?;
+    Ok(response.map(|body| Body::from(Bytes::from(body))))
+}
+
+async fn read_body(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Bytes, ApiError> {
+    let too_large = || ApiError::too_large(format!("The body is larger than {bytes_max} bytes"));
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    if announced.and_then(|text| text.parse().ok()).is_some_and(|bytes: usize| bytes > bytes_max) {
+        return Err(too_large());
+    }
+    let read = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, bytes_max).collect()).await;
+    match read {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) | Err(_) => Err(ApiError::not_json("The body did not arrive")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,78 @@
+//! What end-to-end encryption needs from a server: device keys, one-time keys, cross-signing, key
+//! backups, dehydrated devices, and messages from device to device.
+//!
+//! The server reads none of it: keys are JSON objects that are kept with every field they came
+//! with, checked for what the server itself relies on, and handed out again.
+//!
+//! - A one-time key is handed out once: the claim deletes it in the commit that is acknowledged, and
+//!   an upload that is sent again does not bring it back.
+//! - A message to a device is stored in the commit that notes its transaction id.
+//! - Whatever changes for `/sync` is announced by the work that changes it: `Change::ToDevice`,
+//!   `Change::DeviceKeys`, `Change::DeviceList`, `Change::UserSignature`.
+//!
+//! [`Keys`] offers all of it; one module for each subject.
+
+mod backup;
+mod cache;
+mod caches;
+mod cross_signing;
+mod dehydrated;
+mod device_keys;
+mod device_lists;
+mod error;
+mod json;
+mod model;
+mod purge;
+mod rules;
+mod store;
+mod to_device;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use haechi_base::{Clock, UserNid};
+use haechi_store::{Db, Schema, schema};
+
+use caches::Caches;
+pub use error::{KeysError, Result};
+pub use model::{
+    BackedUpSession, BackupScope, BackupState, BackupVersion, Claim, ClaimedKey, DehydratedDevice,
+    DehydratedUpload, Identities, KeyCounts, KeysUpload, SignatureFailure, SignedKey,
+    SigningKeysUpload, ToDeviceBatch, ToDeviceMessage, ToDeviceSend, UserRef, Wanted,
+};
+pub use store::{device_list::announce_device_list, forget::forget_devices};
+
+/// The tables of this crate. They come after those of `accounts`.
+pub static SCHEMA: Schema = schema!("keys": "0001_keys", "0002_to_device", "0003_backup");
+
+/// The keys of all users. Clones share one cache.
+#[derive(Clone)]
+pub struct Keys {
+    db: Db,
+    clock: Clock,
+    caches: Arc<Caches>,
+}
+
+impl Keys {
+    /// Opens the keys in `db`. To be called once: a second cache would not hear of the first one's
+    /// writes.
+    pub fn new(db: Db, clock: Clock) -> Self {
+        Self { db, clock, caches: Arc::new(Caches::new()) }
+    }
+
+    /// To be called when a work that used [`forget_devices`] has committed.
+    pub fn forgotten(&self, user: UserNid, devices: &[&str]) {
+        for device in devices {
+            self.caches.forget(user, device);
+        }
+    }
+
+    /// Deletes all that is stored for devices, and announces it. Where the devices themselves are
+    /// deleted by another work, [`forget_devices`] belongs into that one.
+    pub async fn forget_devices(&self, user: UserNid, devices: Vec<String>) -> Result<()> {
+        let caches = Arc::clone(&self.caches);
+        Ok(self.db.write(store::forget::ForgetDevices { caches, user, devices }).await?)
+    }
+}

@@ -1,0 +1,259 @@
+//! Messages that wait for devices.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use haechi_base::{Millis, Positions, StreamPos, UserNid};
+use haechi_store::{Change, LockKey, Locks, Result, Tx, Value, Work, sql};
+
+use super::devices;
+use crate::caches::Caches;
+
+/// Messages kept for one device. A device that never comes back loses the oldest beyond that.
+pub(crate) const MAILBOX_MAX: i64 = 10_000;
+
+/// The bound is looked at once in so many positions, so a mailbox may exceed it by about as much.
+const TRIM_EVERY: i64 = 64;
+
+sql!(
+    CLAIM_TXN,
+    "INSERT INTO to_device_txn (user_nid, device_id, event_type, txn_id, at_ms)
+     VALUES (?1, ?2, ?3, ?4, ?5)
+     ON CONFLICT (user_nid, device_id, event_type, txn_id) DO NOTHING"
+);
+sql!(INSERT, "INSERT INTO to_device (pos, user_nid, device_id, json) VALUES (?1, ?2, ?3, ?4)");
+sql!(
+    NEWEST_BEYOND_BOUND,
+    "SELECT pos FROM to_device WHERE user_nid = ?1 AND device_id = ?2
+     ORDER BY pos DESC LIMIT 1 OFFSET ?3"
+);
+sql!(
+    DELETE_RANGE,
+    "DELETE FROM to_device WHERE user_nid = ?1 AND device_id = ?2 AND pos > ?3 AND pos <= ?4"
+);
+sql!(
+    IN_RANGE,
+    "SELECT pos, json FROM to_device
+     WHERE user_nid = ?1 AND device_id = ?2 AND pos > ?3 AND pos <= ?4 ORDER BY pos LIMIT ?5"
+);
+sql!(
+    FIRST_IN_RANGE,
+    "SELECT MIN(pos) FROM to_device
+     WHERE user_nid = ?1 AND device_id = ?2 AND pos > ?3 AND pos <= ?4"
+);
+
+/// One message on its way.
+#[derive(Clone, Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) user: UserNid,
+    /// `None`: all.
+    pub(crate) device: Option<String>,
+    /// The whole event.
+    pub(crate) json: String,
+}
+
+/// Puts messages into mailboxes, once for each transaction id.
+pub(crate) struct SendToDevice {
+    pub(crate) caches: Arc<Caches>,
+    pub(crate) sender: UserNid,
+    pub(crate) device: String,
+    pub(crate) event_type: String,
+    pub(crate) txn_id: String,
+    pub(crate) messages: Vec<Outgoing>,
+    pub(crate) now: Millis,
+}
+
+impl Work for SendToDevice {
+    const NAME: &'static str = "keys.send_to_device";
+    /// The devices that got something; none when the request was carried out before.
+    type Out = Vec<(UserNid, String)>;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Out> {
+        let txn = [
+            self.sender.into(),
+            (&self.device).into(),
+            (&self.event_type).into(),
+            (&self.txn_id).into(),
+            self.now.into(),
+        ];
+        if tx.exec(&CLAIM_TXN, &txn).await? == 0 {
+            return Ok(Vec::new());
+        }
+        let users: BTreeSet<i64> = self.messages.iter().map(|message| message.user.0).collect();
+        let users: Vec<i64> = users.into_iter().collect();
+        let mut devices: BTreeMap<UserNid, Vec<String>> = BTreeMap::new();
+        for (user, device, _) in devices::of_users(tx, &users).await? {
+            devices.entry(user).or_default().push(device);
+        }
+        let deliveries = self.deliveries(&devices);
+        let mut full = BTreeSet::new();
+        let mut rows = Vec::with_capacity(deliveries.len());
+        for (user, device, json) in &deliveries {
+            let pos = tx.announce(Change::ToDevice(*user, (*device).into()))?;
+            if pos.offset() % TRIM_EVERY == 0 {
+                full.insert((*user, *device));
+            }
+            let json = Value::Blob(json.as_bytes());
+            rows.push([pos.into(), (*user).into(), (*device).into(), json]);
+        }
+        let rows: Vec<&[Value<'_>]> = rows.iter().map(<[_; 4]>::as_slice).collect();
+        tx.exec_many(&INSERT, &rows).await?;
+        for (user, device) in full {
+            trim(tx, user, device).await?;
+        }
+        Ok(deliveries.into_iter().map(|(user, device, _)| (user, device.to_owned())).collect())
+    }
+
+    fn committed(&self, delivered: &Self::Out) {
+        for (user, device) in delivered {
+            self.caches.empty_mailboxes.forget(*user, device);
+        }
+    }
+}
+
+impl SendToDevice {
+    /// Who gets what. Messages for devices that do not exist go nowhere.
+    fn deliveries<'a>(
+        &'a self,
+        devices: &'a BTreeMap<UserNid, Vec<String>>,
+    ) -> Vec<(UserNid, &'a str, &'a str)> {
+        let mut out = Vec::with_capacity(self.messages.len());
+        for message in &self.messages {
+            let to =
+                devices.get(&message.user).into_iter().flatten().filter(|device| {
+                    message.device.as_ref().is_none_or(|wanted| wanted == *device)
+                });
+            out.extend(to.map(|device| (message.user, device.as_str(), message.json.as_str())));
+        }
+        out
+    }
+}
+
+/// Drops the oldest messages beyond [`MAILBOX_MAX`].
+async fn trim(tx: &mut Tx<'_>, user: UserNid, device: &str) -> Result<()> {
+    let at = [user.into(), device.into(), MAILBOX_MAX.into()];
+    let beyond: Option<(StreamPos,)> = tx.opt(&NEWEST_BEYOND_BOUND, &at).await?;
+    if let Some((pos,)) = beyond {
+        let args = [user.into(), device.into(), Value::Int(0), pos.into()];
+        tx.exec(&DELETE_RANGE, &args).await?;
+    }
+    Ok(())
+}
+
+/// Reads what waits for a device.
+pub(crate) struct ReadMailbox {
+    pub(crate) user: UserNid,
+    pub(crate) device: String,
+    pub(crate) from: Positions,
+    pub(crate) to: Positions,
+    pub(crate) limit: usize,
+}
+
+/// What a mailbox holds in the ranges asked for.
+#[derive(Debug)]
+pub(crate) struct Mailbox {
+    pub(crate) events: Vec<String>,
+    pub(crate) up_to: Positions,
+    pub(crate) limited: bool,
+    /// Is there nothing at all, also outside the ranges?
+    pub(crate) empty: bool,
+}
+
+impl Work for ReadMailbox {
+    const NAME: &'static str = "keys.read_mailbox";
+    type Out = Mailbox;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Mailbox> {
+        let mut events = Vec::new();
+        let mut up_to = self.from.clone();
+        let mut limited = false;
+        for (from, to) in self.from.ranges_to(&self.to) {
+            let room = self.limit - events.len();
+            let limit = i64::try_from(room + 1).unwrap_or(i64::MAX);
+            let args =
+                [self.user.into(), (&self.device).into(), from.into(), to.into(), limit.into()];
+            let mut rows: Vec<(StreamPos, Vec<u8>)> = tx.all(&IN_RANGE, &args).await?;
+            limited = rows.len() > room;
+            rows.truncate(room);
+            let reached = if limited { rows.last().map(|(pos, _)| *pos) } else { Some(to) };
+            if let Some(pos) = reached {
+                up_to.set(pos.lane(), pos.offset());
+            }
+            events.extend(
+                rows.into_iter().map(|(_, json)| String::from_utf8_lossy(&json).into_owned()),
+            );
+            if limited {
+                break;
+            }
+        }
+        let empty = events.is_empty() && !limited && {
+            let everything = [Value::Int(0), Value::Int(i64::MAX)];
+            first(tx, self.user, &self.device, everything).await?.is_none()
+        };
+        Ok(Mailbox { events, up_to, limited, empty })
+    }
+}
+
+async fn first(
+    tx: &mut Tx<'_>,
+    user: UserNid,
+    device: &str,
+    [from, to]: [Value<'_>; 2],
+) -> Result<Option<StreamPos>> {
+    let found: (Option<StreamPos>,) =
+        tx.one(&FIRST_IN_RANGE, &[user.into(), device.into(), from, to]).await?;
+    Ok(found.0)
+}
+
+/// Is there anything in `ranges` to be deleted?
+pub(crate) struct AnyInRanges {
+    pub(crate) user: UserNid,
+    pub(crate) device: String,
+    pub(crate) ranges: Vec<(StreamPos, StreamPos)>,
+}
+
+impl Work for AnyInRanges {
+    const NAME: &'static str = "keys.any_to_device";
+    type Out = bool;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<bool> {
+        for (from, to) in &self.ranges {
+            let range = [(*from).into(), (*to).into()];
+            if first(tx, self.user, &self.device, range).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// Deletes what a device has received.
+pub(crate) struct DeleteToDevice {
+    pub(crate) caches: Arc<Caches>,
+    pub(crate) user: UserNid,
+    pub(crate) device: String,
+    pub(crate) ranges: Vec<(StreamPos, StreamPos)>,
+}
+
+impl Work for DeleteToDevice {
+    const NAME: &'static str = "keys.delete_to_device";
+    type Out = ();
+
+    fn locks(&self) -> Locks {
+        Locks::one(LockKey::User(self.user))
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<()> {
+        for (from, to) in &self.ranges {
+            let args = [self.user.into(), (&self.device).into(), (*from).into(), (*to).into()];
+            tx.exec(&DELETE_RANGE, &args).await?;
+        }
+        Ok(())
+    }
+
+    fn committed(&self, (): &()) {
+        self.caches.empty_mailboxes.forget(self.user, &self.device);
+    }
+}

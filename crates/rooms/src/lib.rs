@@ -1,0 +1,107 @@
+//! Rooms: events, state, membership, timelines, receipts.
+//!
+//! Everything that happens in a room is an event appended to its end by [`Rooms::append`]: the rules
+//! are checked against the state in memory, the event is signed to stand behind the last one, and a
+//! [`haechi_store::Work`] writes it if the room is still as it was; if not, it is checked again.
+//! There is no owner of a room: any node may append to any room.
+
+mod append;
+mod create;
+mod error;
+mod load;
+mod membership;
+mod model;
+mod push;
+mod read;
+mod receipts;
+mod relations;
+mod room;
+mod store;
+mod sync;
+mod typing;
+mod visibility;
+
+use std::sync::{Arc, OnceLock};
+
+use haechi_accounts::Users;
+use haechi_base::{Clock, RoomNid};
+use haechi_matrix::SigningKey;
+use haechi_store::{Db, Schema, schema};
+use moka::sync::Cache;
+use ruma::OwnedServerName;
+
+pub use append::NewEvent;
+pub use create::NewRoom;
+pub use error::{Result, RoomError};
+pub use haechi_matrix::auth::Membership;
+pub use membership::MemberChange;
+pub use model::{Actor, Counts, Event, Standing, State, Txn, membership_of};
+pub use push::{PushAction, PushRules};
+pub use read::{Direction, Page, PageToken};
+pub use receipts::{Receipt, ReceiptKind, Unread};
+pub use room::{Recent, Room, Snapshot};
+pub use typing::Typing;
+
+/// The tables of this crate.
+pub static SCHEMA: Schema = schema!("rooms": "0001_rooms");
+
+/// Rooms kept in memory. Each holds its state and its newest events.
+const ROOMS_CACHED_MAX: u64 = 20_000;
+
+/// The rooms of this installation; clones share them.
+#[derive(Clone)]
+pub struct Rooms(Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) db: Db,
+    pub(crate) users: Users,
+    pub(crate) clock: Clock,
+    pub(crate) server_name: OwnedServerName,
+    pub(crate) key: Arc<SigningKey>,
+    pub(crate) cache: load::RoomCache,
+    pub(crate) push: OnceLock<Arc<dyn PushRules>>,
+    pub(crate) typing: Typing,
+}
+
+impl Rooms {
+    /// Rooms in `db`, with events signed by `key` for `server_name`.
+    pub fn new(
+        db: Db,
+        users: Users,
+        clock: Clock,
+        server_name: OwnedServerName,
+        key: Arc<SigningKey>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            db,
+            users,
+            clock,
+            server_name,
+            key,
+            cache: load::RoomCache::new(Cache::new(ROOMS_CACHED_MAX)),
+            push: OnceLock::new(),
+            typing: Typing::default(),
+        }))
+    }
+
+    /// Lets `rules` decide whom each event notifies otherwise than by default. Once, at the start.
+    pub fn set_push_rules(&self, rules: Arc<dyn PushRules>) {
+        // A second call would be a mistake in the composition root; the first one stays.
+        let _ = self.0.push.set(rules);
+    }
+
+    /// Who is typing where.
+    pub fn typing(&self) -> &Typing {
+        &self.0.typing
+    }
+
+    /// The server's own name.
+    pub fn server_name(&self) -> &OwnedServerName {
+        &self.0.server_name
+    }
+
+    /// Who has joined the room.
+    pub async fn audience(&self, room: RoomNid) -> Result<imbl::OrdSet<haechi_base::UserNid>> {
+        Ok(self.room(room).await?.joined())
+    }
+}

@@ -1,0 +1,214 @@
+//! From tables to memory: finding a room, and reading it again when another node changed it.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+};
+
+use haechi_base::RoomNid;
+use haechi_matrix::{RoomVersion, auth::RoomAuth};
+use haechi_store::{Result as StoreResult, StoreError, Tx, Work, sql};
+use moka::sync::Cache;
+use parking_lot::{Mutex, RwLock};
+use ruma::{OwnedRoomId, RoomId};
+
+use crate::{
+    Result, RoomError, Rooms,
+    model::State,
+    room::{Head, Live, Room},
+    store::{LoadRoom, Loaded},
+};
+
+sql!(ROOM_NID, "SELECT nid FROM room WHERE room_id = ?1");
+
+/// How often a room is read again before we give up on its changing underneath.
+const RELOADS_MAX: usize = 8;
+
+/// Rooms in memory.
+///
+/// The cache keeps the rooms most used alive; `all` finds every room that anybody still holds, so
+/// that there is never more than one copy of a room: two would not hear of each other's commits.
+pub(crate) struct RoomCache {
+    kept: Cache<RoomNid, Arc<Room>>,
+    all: Mutex<HashMap<RoomNid, Weak<Room>>>,
+    by_id: Cache<OwnedRoomId, RoomNid>,
+}
+
+impl RoomCache {
+    pub(crate) fn new(kept: Cache<RoomNid, Arc<Room>>) -> Self {
+        let by_id = Cache::new(kept.policy().max_capacity().unwrap_or(0) * 4);
+        Self { kept, all: Mutex::default(), by_id }
+    }
+
+    fn get(&self, nid: RoomNid) -> Option<Arc<Room>> {
+        if let Some(room) = self.kept.get(&nid) {
+            return Some(room);
+        }
+        let room = self.all.lock().get(&nid)?.upgrade()?;
+        self.kept.insert(nid, Arc::clone(&room));
+        Some(room)
+    }
+
+    /// Puts a room in, unless somebody was faster; returns the one that counts.
+    fn insert(&self, room: Arc<Room>) -> Arc<Room> {
+        let mut all = self.all.lock();
+        if let Some(first) = all.get(&room.nid).and_then(Weak::upgrade) {
+            return first;
+        }
+        all.insert(room.nid, Arc::downgrade(&room));
+        // Entries of rooms long gone are swept when the map has doubled.
+        if all.len() > 2 * self.kept.entry_count().try_into().unwrap_or(usize::MAX).max(1_024) {
+            all.retain(|_, weak| weak.strong_count() > 0);
+        }
+        self.kept.insert(room.nid, Arc::clone(&room));
+        room
+    }
+}
+
+struct FindRoom(OwnedRoomId);
+
+impl Work for FindRoom {
+    const NAME: &'static str = "rooms.find";
+    type Out = Option<RoomNid>;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> StoreResult<Option<RoomNid>> {
+        Ok(tx.opt::<(RoomNid,)>(&ROOM_NID, &[self.0.as_str().into()]).await?.map(|(nid,)| nid))
+    }
+}
+
+impl Rooms {
+    /// The number of the room with this Matrix id.
+    pub async fn nid_of(&self, room_id: &RoomId) -> Result<RoomNid> {
+        if let Some(nid) = self.0.cache.by_id.get(room_id) {
+            return Ok(nid);
+        }
+        let nid = self.0.db.read(FindRoom(room_id.to_owned())).await?.ok_or(RoomError::NO_ROOM)?;
+        self.0.cache.by_id.insert(room_id.to_owned(), nid);
+        Ok(nid)
+    }
+
+    /// The room with this Matrix id.
+    pub async fn find(&self, room_id: &RoomId) -> Result<Arc<Room>> {
+        self.room(self.nid_of(room_id).await?).await
+    }
+
+    /// The room with this number, up to date as far as this node has heard.
+    pub async fn room(&self, nid: RoomNid) -> Result<Arc<Room>> {
+        if let Some(room) = self.0.cache.get(nid) {
+            if room.live.read().stale {
+                self.refresh(&room).await?;
+            }
+            return Ok(room);
+        }
+        let loaded = self.0.db.read(LoadRoom(nid)).await?.ok_or(RoomError::NO_ROOM)?;
+        let room = self.0.cache.insert(Arc::new(loaded.room(nid)?));
+        // A commit between reading and inserting was not heard by the new copy.
+        self.refresh(&room).await?;
+        Ok(room)
+    }
+
+    /// Reads the room again until what was read is not older than what was heard.
+    pub(crate) async fn refresh(&self, room: &Arc<Room>) -> Result<()> {
+        for _ in 0..RELOADS_MAX {
+            let loaded = self.0.db.read(LoadRoom(room.nid)).await?.ok_or(RoomError::NO_ROOM)?;
+            let fresh = loaded.room(room.nid)?;
+            let live = fresh.live.into_inner();
+            let mut current = room.live.write();
+            if live.seq >= current.seq {
+                *current = live;
+                room.reads.lock().clear();
+                drop(current);
+                let mut head = room.head.lock();
+                if !head.valid {
+                    *head = fresh.head.into_inner();
+                }
+                return Ok(());
+            }
+        }
+        Err(RoomError::Contended)
+    }
+
+    /// Makes the head that the next event builds on usable again after a queued one failed.
+    pub(crate) async fn mend_head(&self, room: &Arc<Room>) -> Result<()> {
+        if !room.head.lock().valid {
+            self.refresh(room).await?;
+        }
+        Ok(())
+    }
+
+    /// Forgets what memory holds after other nodes wrote: all rooms are read again when next used.
+    pub fn mark_stale(&self) {
+        for weak in self.0.cache.all.lock().values() {
+            if let Some(room) = weak.upgrade() {
+                room.live.write().stale = true;
+                room.head.lock().valid = false;
+            }
+        }
+    }
+}
+
+impl Loaded {
+    fn room(self, nid: RoomNid) -> Result<Room> {
+        let unreadable = |what: &str| StoreError::Corrupt {
+            statement: "room",
+            column: 0,
+            reason: what.to_owned(),
+        };
+        let version: RoomVersion = self
+            .version
+            .parse()
+            .map_err(|_| RoomError::UnsupportedVersion(self.version.clone()))?;
+        let room_id: OwnedRoomId = self.room_id.try_into().map_err(|_| unreadable("room id"))?;
+        let mut state = State::default();
+        for row in self.state {
+            state.insert(row.pdu(version)?);
+        }
+        let mut recent = std::collections::VecDeque::with_capacity(self.recent.len());
+        for row in self.recent {
+            recent.push_front(row.event(version)?);
+        }
+        let head_event = if self.seq == 0 {
+            // A room gets its create event in the commit that makes it.
+            return Err(unreadable("a room without events").into());
+        } else {
+            ruma::OwnedEventId::try_from(self.head_event).map_err(|_| unreadable("head event"))?
+        };
+        let live = Live {
+            stale: false,
+            seq: self.seq,
+            head_event: head_event.clone(),
+            depth: self.depth,
+            head_pos: self.head_pos,
+            bump_pos: self.bump_pos,
+            state_version: self.state_version,
+            counts: self.counts,
+            recent,
+            joined: self.joined.into_iter().collect(),
+            invited: self.invited,
+            state,
+        };
+        let head = Head {
+            valid: true,
+            event: head_event,
+            depth: live.depth,
+            state_version: live.state_version,
+            auth: room_auth(version, &live.state),
+            state: live.state.clone(),
+        };
+        Ok(Room {
+            nid,
+            room_id,
+            version,
+            head: Mutex::new(head),
+            live: RwLock::new(live),
+            reads: Mutex::default(),
+        })
+    }
+}
+
+/// What the rules read of a state; `None` when it has no readable create event.
+pub(crate) fn room_auth(version: RoomVersion, state: &State) -> Option<Arc<RoomAuth>> {
+    let create = state.get("m.room.create", "")?;
+    let levels = state.get("m.room.power_levels", "").map(|pdu| &**pdu);
+    RoomAuth::new(version, create, levels).ok().map(Arc::new)
+}

@@ -1,0 +1,122 @@
+//! What a room is made of, in memory.
+
+use std::sync::Arc;
+
+use haechi_base::{RoomNid, StreamPos, UserNid};
+use haechi_matrix::{auth::Membership, client_event::ClientEvent, pdu::Pdu};
+use ruma::{OwnedEventId, OwnedUserId};
+
+/// Who does something: always a user, and the device when there is one.
+#[derive(Clone, Debug)]
+pub struct Actor {
+    /// Number.
+    pub nid: UserNid,
+    /// Matrix id.
+    pub user_id: OwnedUserId,
+    /// The device the request came from.
+    pub device: Option<Arc<str>>,
+}
+
+/// A client's own name for a request: asking again must give the same event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Txn {
+    /// The device that chose it.
+    pub device: Arc<str>,
+    /// What it chose.
+    pub id: Arc<str>,
+}
+
+/// Running counts of the events in a room that notify by the default rules.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// All of them.
+    pub total: i64,
+    /// Those outside threads.
+    pub main: i64,
+}
+
+/// An event with its place.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// Its place in a lane.
+    pub pos: StreamPos,
+    /// Its number in the room, from 1.
+    pub seq: i64,
+    /// The event itself.
+    pub pdu: Arc<Pdu>,
+    /// The event as clients see it.
+    pub client: ClientEvent,
+    /// Number of its sender.
+    pub sender: UserNid,
+    /// The room's counts with this event included.
+    pub counts: Counts,
+    /// The first event of the thread it is in.
+    pub thread_root: Option<OwnedEventId>,
+    /// How the sender's device named the request.
+    pub txn: Option<Txn>,
+    /// Position of the redaction that emptied it.
+    pub redacted_by: Option<StreamPos>,
+}
+
+/// Where a user stands in a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The room.
+    pub room: RoomNid,
+    /// The membership.
+    pub membership: Membership,
+    /// Number in the room of the event that made it so.
+    pub seq: i64,
+    /// Its position.
+    pub pos: StreamPos,
+    /// Did the user ask to forget the room?
+    pub forgotten: bool,
+}
+
+type ByKey = imbl::OrdMap<Box<str>, Arc<Pdu>>;
+
+/// The state of a room at one point. Cheap to clone: copies share what is equal.
+#[derive(Clone, Debug, Default)]
+pub struct State(imbl::OrdMap<Box<str>, ByKey>);
+
+impl State {
+    /// The state event of this type and key.
+    pub fn get(&self, kind: &str, key: &str) -> Option<&Arc<Pdu>> {
+        self.0.get(kind)?.get(key)
+    }
+
+    /// Puts a state event in its place.
+    pub fn insert(&mut self, pdu: Arc<Pdu>) {
+        let Some(key) = pdu.state_key() else { return };
+        let key: Box<str> = key.into();
+        let kind: Box<str> = pdu.kind().to_string().into();
+        self.0.entry(kind).or_default().insert(key, pdu);
+    }
+
+    /// Takes the state event of this type and key away.
+    pub fn remove(&mut self, kind: &str, key: &str) {
+        if let Some(by_key) = self.0.get_mut(kind) {
+            by_key.remove(key);
+        }
+    }
+
+    /// All state events, by type and key.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Pdu>> {
+        self.0.values().flat_map(|by_key| by_key.values())
+    }
+
+    /// All state events of one type with their keys.
+    pub fn of_type(&self, kind: &str) -> impl Iterator<Item = (&str, &Arc<Pdu>)> {
+        self.0.get(kind).into_iter().flatten().map(|(key, pdu)| (&**key, pdu))
+    }
+
+    /// The membership of a user; [`Membership::Leave`] where there is none.
+    pub fn membership(&self, user: &str) -> Membership {
+        self.get("m.room.member", user).map_or(Membership::Leave, |pdu| membership_of(pdu))
+    }
+}
+
+/// What a member event says; anything unreadable is a leave.
+pub fn membership_of(pdu: &Pdu) -> Membership {
+    Membership::of_content(pdu.content()).unwrap_or(Membership::Leave)
+}

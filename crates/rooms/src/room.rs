@@ -1,0 +1,230 @@
+//! One room in memory: the head that the next event links to, and what readers see.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use haechi_base::{Positions, RoomNid, StreamPos, UserNid};
+use haechi_matrix::{
+    RoomVersion,
+    auth::{Membership, RoomAuth},
+    pdu::Pdu,
+};
+use parking_lot::{Mutex, RwLock};
+use ruma::{OwnedEventId, OwnedRoomId};
+
+use crate::{
+    PushAction,
+    model::{Counts, Event, State},
+    receipts::Reads,
+};
+
+/// Recent events kept in memory for each room: what a woken `/sync` needs.
+pub(crate) const RECENT_EVENTS_MAX: usize = 64;
+
+/// A room in memory. Only a cache: the tables hold the truth.
+#[derive(Debug)]
+pub struct Room {
+    /// Its number.
+    pub nid: RoomNid,
+    /// Its Matrix id.
+    pub room_id: OwnedRoomId,
+    /// Its version.
+    pub version: RoomVersion,
+    /// What the next event of this node builds on; runs ahead of the commits.
+    pub(crate) head: Mutex<Head>,
+    /// What has been committed.
+    pub(crate) live: RwLock<Live>,
+    /// How far users have read, for those who were asked after.
+    pub(crate) reads: Mutex<Reads>,
+}
+
+/// The end of the room as this node expects it once all it has queued is committed.
+#[derive(Clone, Debug)]
+pub(crate) struct Head {
+    /// False after a queued event failed: to be taken from the tables again.
+    pub(crate) valid: bool,
+    pub(crate) event: OwnedEventId,
+    pub(crate) depth: i64,
+    pub(crate) state_version: i64,
+    pub(crate) state: State,
+    /// What the rules read of `state`; empty before the create event.
+    pub(crate) auth: Option<Arc<RoomAuth>>,
+}
+
+/// What has been committed, as far as this node knows.
+#[derive(Clone, Debug)]
+pub(crate) struct Live {
+    /// Did another node write to the room? Then this must be read anew.
+    pub(crate) stale: bool,
+    pub(crate) seq: i64,
+    pub(crate) head_event: OwnedEventId,
+    pub(crate) depth: i64,
+    pub(crate) head_pos: StreamPos,
+    pub(crate) bump_pos: StreamPos,
+    pub(crate) state_version: i64,
+    pub(crate) counts: Counts,
+    pub(crate) state: State,
+    pub(crate) recent: VecDeque<Arc<Event>>,
+    pub(crate) joined: imbl::OrdSet<UserNid>,
+    pub(crate) invited: i64,
+}
+
+/// What readers need of a room at once: a cheap copy.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Number of the last event.
+    pub seq: i64,
+    /// Its position.
+    pub head_pos: StreamPos,
+    /// Position of the last event that lifts the room in a room list.
+    pub bump_pos: StreamPos,
+    /// Running counts.
+    pub counts: Counts,
+    /// Current state.
+    pub state: State,
+    /// Who is in the room.
+    pub joined: imbl::OrdSet<UserNid>,
+    /// How many are invited.
+    pub invited: i64,
+}
+
+/// What one committed event changes in memory.
+#[derive(Debug)]
+pub(crate) struct Applied {
+    pub(crate) event: Arc<Event>,
+    pub(crate) member: Option<(UserNid, Membership, Membership)>,
+    pub(crate) bump: bool,
+    pub(crate) counted: bool,
+    pub(crate) push_actions: Vec<PushAction>,
+    pub(crate) redacted: Option<Arc<Pdu>>,
+}
+
+impl Room {
+    /// A cheap copy of what readers need.
+    pub fn snapshot(&self) -> Snapshot {
+        let live = self.live.read();
+        Snapshot {
+            seq: live.seq,
+            head_pos: live.head_pos,
+            bump_pos: live.bump_pos,
+            counts: live.counts,
+            state: live.state.clone(),
+            joined: live.joined.clone(),
+            invited: live.invited,
+        }
+    }
+
+    /// Current state.
+    pub fn state(&self) -> State {
+        self.live.read().state.clone()
+    }
+
+    /// Who is in the room.
+    pub fn joined(&self) -> imbl::OrdSet<UserNid> {
+        self.live.read().joined.clone()
+    }
+
+    /// Takes over what was committed. Called in commit order.
+    pub(crate) fn apply(&self, applied: &[Applied], state_version: i64) {
+        let mut live = self.live.write();
+        for one in applied {
+            live.apply(one);
+        }
+        live.state_version = state_version;
+        drop(live);
+        self.reads.lock().apply(applied);
+    }
+
+    /// The newest events which `to` covers and `from` does not, oldest first, at most `limit`;
+    /// `None` when memory does not reach back far enough to tell.
+    pub(crate) fn recent(&self, from: &Positions, to: &Positions, limit: usize) -> Option<Recent> {
+        let live = self.live.read();
+        if live.stale {
+            return None;
+        }
+        let mut events = Vec::new();
+        for event in live.recent.iter().rev() {
+            if !to.covers(event.pos) {
+                continue;
+            }
+            if from.covers(event.pos) {
+                events.reverse();
+                return Some(Recent { events, limited: false });
+            }
+            if events.len() == limit {
+                events.reverse();
+                return Some(Recent { events, limited: true });
+            }
+            events.push(Arc::clone(event));
+        }
+        // Nothing older exists, or only memory ends here?
+        let complete = live.recent.front().map_or(live.seq == 0, |first| first.seq == 1);
+        complete.then(|| {
+            events.reverse();
+            Recent { events, limited: false }
+        })
+    }
+}
+
+/// A part of the timeline.
+#[derive(Clone, Debug, Default)]
+pub struct Recent {
+    /// Oldest first.
+    pub events: Vec<Arc<Event>>,
+    /// Are there more between the starting point and the first one?
+    pub limited: bool,
+}
+
+impl Live {
+    fn apply(&mut self, applied: &Applied) {
+        let event = &applied.event;
+        if event.seq != self.seq + 1 {
+            // Another node wrote in between.
+            self.stale = true;
+        }
+        self.seq = event.seq;
+        self.head_event = event.pdu.event_id().to_owned();
+        self.depth = i64::try_from(event.pdu.depth()).unwrap_or(i64::MAX);
+        self.head_pos = event.pos;
+        self.counts = event.counts;
+        if applied.bump {
+            self.bump_pos = event.pos;
+        }
+        if event.pdu.state_key().is_some() {
+            self.state.insert(Arc::clone(&event.pdu));
+        }
+        if let Some((user, before, after)) = applied.member {
+            if after == Membership::Join {
+                self.joined.insert(user);
+            } else {
+                self.joined.remove(&user);
+            }
+            self.invited += i64::from(after == Membership::Invite);
+            self.invited -= i64::from(before == Membership::Invite);
+        }
+        if let Some(redacted) = &applied.redacted {
+            self.redact(redacted, event.pos);
+        }
+        if self.recent.len() == RECENT_EVENTS_MAX {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(Arc::clone(event));
+    }
+
+    fn redact(&mut self, redacted: &Arc<Pdu>, by: StreamPos) {
+        for event in &mut self.recent {
+            if event.pdu.event_id() == redacted.event_id() {
+                let mut changed = Event::clone(event);
+                changed.pdu = Arc::clone(redacted);
+                changed.redacted_by = Some(by);
+                *event = Arc::new(changed);
+            }
+        }
+        let kind = redacted.kind().to_string();
+        let is_current = redacted.state_key().is_some_and(|key| {
+            self.state.get(&kind, key).is_some_and(|pdu| pdu.event_id() == redacted.event_id())
+        });
+        if is_current {
+            self.state.insert(Arc::clone(redacted));
+        }
+    }
+}

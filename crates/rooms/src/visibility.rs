@@ -1,0 +1,153 @@
+//! Who may see which event (spec, "Room History Visibility").
+
+use std::sync::Arc;
+
+use haechi_base::RoomNid;
+use haechi_matrix::auth::{Membership, Sight, Visibility, may_see};
+use haechi_store::{Result as StoreResult, Tx, Work, sql};
+use ruma::UserId;
+
+use crate::{Result, Room, RoomError, Rooms, model::Event};
+
+sql!(
+    DELTAS_OF_KEY,
+    "SELECT seq, value FROM state_delta
+     WHERE room = ?1 AND type = ?2 AND state_key = ?3 ORDER BY seq"
+);
+
+/// What one user may see of one room.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    /// From which event on which visibility holds.
+    visibilities: Vec<(i64, Visibility)>,
+    /// From which event on which membership of the user holds.
+    memberships: Vec<(i64, Membership)>,
+}
+
+impl View {
+    /// Is the user in the room now?
+    pub(crate) fn is_joined(&self) -> bool {
+        self.memberships.last().is_some_and(|(_, membership)| *membership == Membership::Join)
+    }
+
+    /// May the user look at the room at all: are they, or were they, in it, or can anybody?
+    pub(crate) fn may_look(&self) -> bool {
+        self.memberships.iter().any(|(_, membership)| *membership == Membership::Join)
+            || self.is_world_readable()
+    }
+
+    fn is_world_readable(&self) -> bool {
+        self.visibilities.last().is_some_and(|(_, now)| *now == Visibility::WorldReadable)
+    }
+
+    /// The last event the state of which the user may see: none after a leave.
+    pub(crate) fn state_limit(&self) -> Option<i64> {
+        if self.is_joined() || self.is_world_readable() {
+            return None;
+        }
+        // What ended the last stay in the room.
+        let last_join =
+            self.memberships.iter().rposition(|(_, membership)| *membership == Membership::Join)?;
+        self.memberships.get(last_join + 1).map(|(seq, _)| *seq)
+    }
+
+    /// May the user see this event?
+    pub(crate) fn sees(&self, event: &Event) -> bool {
+        let (visibility, visibility_after) = around(&self.visibilities, event.seq);
+        let (membership, membership_after) = around(&self.memberships, event.seq);
+        may_see(&Sight {
+            visibility: visibility.unwrap_or(Visibility::Shared),
+            visibility_after,
+            membership: membership.unwrap_or(Membership::Leave),
+            membership_after,
+            joined_since: self.memberships.iter().enumerate().any(|(index, (_, membership))| {
+                let until = self.memberships.get(index + 1).map_or(i64::MAX, |(seq, _)| *seq);
+                *membership == Membership::Join && until > event.seq
+            }),
+        })
+    }
+}
+
+/// What held before the event, and what it changed it to, if it did.
+fn around<T: Copy>(changes: &[(i64, T)], seq: i64) -> (Option<T>, Option<T>) {
+    let after = changes.partition_point(|(at, _)| *at < seq);
+    let before = after.checked_sub(1).map(|index| changes[index].1);
+    (before, changes.get(after).filter(|(at, _)| *at == seq).map(|(_, value)| *value))
+}
+
+impl Rooms {
+    /// What the user may see of the room.
+    pub(crate) async fn view(&self, room: &Arc<Room>, user: &UserId) -> Result<View> {
+        Ok(self.0.db.read(LoadView { room: room.nid, user: user.to_string() }).await?)
+    }
+
+    /// Those of `events` that the user may see, which nobody needs to look up for most rooms.
+    pub async fn visible(
+        &self,
+        room: &Arc<Room>,
+        user: &UserId,
+        events: Vec<Arc<Event>>,
+    ) -> Result<Vec<Arc<Event>>> {
+        let view = self.view(room, user).await?;
+        Ok(events.into_iter().filter(|event| view.sees(event)).collect())
+    }
+
+    /// Fails unless the user may look at the room at all.
+    pub(crate) async fn ensure_may_look(&self, room: &Arc<Room>, user: &UserId) -> Result<View> {
+        let view = self.view(room, user).await?;
+        if view.may_look() { Ok(view) } else { Err(RoomError::not_joined()) }
+    }
+}
+
+struct LoadView {
+    room: RoomNid,
+    user: String,
+}
+
+impl Work for LoadView {
+    const NAME: &'static str = "rooms.view";
+    type Out = View;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> StoreResult<View> {
+        let room = self.room.into();
+        let visibilities = tx
+            .all::<(i64, Option<String>)>(
+                &DELTAS_OF_KEY,
+                &[room, "m.room.history_visibility".into(), "".into()],
+            )
+            .await?;
+        let memberships = tx
+            .all::<(i64, Option<String>)>(
+                &DELTAS_OF_KEY,
+                &[room, "m.room.member".into(), (&self.user).into()],
+            )
+            .await?;
+        Ok(View {
+            visibilities: parsed(visibilities, Visibility::Shared),
+            memberships: parsed(memberships, Membership::Leave),
+        })
+    }
+}
+
+fn parsed<T: std::str::FromStr>(rows: Vec<(i64, Option<String>)>, default: T) -> Vec<(i64, T)>
+where
+    T: Copy,
+{
+    rows.into_iter()
+        .map(|(seq, text)| (seq, text.and_then(|text| text.parse().ok()).unwrap_or(default)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_held_around_an_event() {
+        let changes = [(1, 'a'), (5, 'b')];
+        assert_eq!(around(&changes, 1), (None, Some('a')));
+        assert_eq!(around(&changes, 3), (Some('a'), None));
+        assert_eq!(around(&changes, 5), (Some('a'), Some('b')));
+        assert_eq!(around(&changes, 9), (Some('b'), None));
+    }
+}

@@ -1,0 +1,207 @@
+//! `GET /_matrix/client/v3/sync`.
+
+pub mod response;
+mod rooms;
+
+use std::{sync::Arc, time::Duration};
+
+use haechi_base::{
+    Positions,
+    limits::{SYNC_TIMEOUT_MS_MAX, TO_DEVICE_BATCH_MAX},
+};
+use haechi_matrix::filter::SyncFilter;
+use haechi_rooms::Membership;
+use serde_json::value::RawValue;
+use tokio::time::Instant;
+
+use crate::{
+    Inner, Result, Sync, SyncError, SyncToken, Viewer, device_lists::DeviceWatch, hub::Listener,
+    news::Sorted, room::account_data_event,
+};
+use response::{Events, RawEvent, Response};
+
+/// Longest a request waits for this node to come to where its token already is.
+const CATCH_UP_MAX: Duration = Duration::from_secs(10);
+
+/// A sync request, decoded.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Who asks.
+    pub viewer: Viewer,
+    /// Up to where the client knows everything; nothing yet without it.
+    pub since: Option<SyncToken>,
+    /// What it wants to see.
+    pub filter: Arc<SyncFilter>,
+    /// Does it want all state again?
+    pub full_state: bool,
+    /// How long it is willing to wait.
+    pub timeout: Duration,
+    /// Does it want state as of the end of the timeline, not of its beginning?
+    pub use_state_after: bool,
+}
+
+/// One request as it is being answered.
+pub(crate) struct Pass<'a> {
+    pub(crate) request: &'a Request,
+    pub(crate) listener: &'a Listener,
+    /// From where; the beginning of time for an initial sync.
+    pub(crate) since: SyncToken,
+    pub(crate) is_initial: bool,
+    /// To where.
+    pub(crate) until: Positions,
+    pub(crate) sorted: Sorted,
+}
+
+impl Sync {
+    /// Answers a request: at once when there is something to tell, else when there is, else with an
+    /// empty answer at the end of its patience.
+    pub async fn v3(&self, request: &Request) -> Result<Response> {
+        let inner = &*self.0;
+        let listener = inner.hub.listener(request.viewer.user);
+        let Some(since) = &request.since else {
+            listener.forget_members(&request.viewer.device);
+            return inner.initial(request, &listener).await;
+        };
+        if !inner.hub.reach(&since.positions, CATCH_UP_MAX).await {
+            return Err(SyncError::Behind);
+        }
+        let viewer = &request.viewer;
+        inner.keys.delete_to_device(viewer.user, &viewer.device, since.to_device()).await?;
+        let patience = request.timeout.min(Duration::from_millis(SYNC_TIMEOUT_MS_MAX));
+        let deadline = Instant::now() + patience;
+        let mut closing = inner.closing.clone();
+        let mut since = since.clone();
+        loop {
+            let changed = listener.changed();
+            let typing = inner.hub.typing_now();
+            let until = inner.hub.horizon().await;
+            let sorted = inner.news(&listener, viewer, &since, &until).await?;
+            let next =
+                SyncToken { positions: until.clone(), typing: Some(typing), to_device: None };
+            if request.full_state || !sorted.is_empty() {
+                let pass = Pass {
+                    request,
+                    listener: &listener,
+                    since: since.clone(),
+                    is_initial: false,
+                    until,
+                    sorted,
+                };
+                let device_keys = pass.sorted.device_keys;
+                let response = inner.answer(pass, next.clone()).await?;
+                if request.full_state || device_keys || !response.is_empty() {
+                    return Ok(response);
+                }
+            }
+            // Nothing of it concerned this client: look only at what comes after.
+            since = next;
+            tokio::select! {
+                () = changed => {}
+                () = tokio::time::sleep_until(deadline) => return inner.empty(viewer, &since).await,
+                _ = closing.wait_for(|closing| *closing) => {
+                    return inner.empty(viewer, &since).await;
+                }
+            }
+        }
+    }
+}
+
+/// A stored event as it goes out.
+fn stored(json: String) -> Option<RawEvent> {
+    RawValue::from_string(json).ok().map(Arc::from)
+}
+
+impl Inner {
+    async fn empty(&self, viewer: &Viewer, since: &SyncToken) -> Result<Response> {
+        let mut response = Response { next_batch: since.to_string(), ..Response::default() };
+        self.add_key_counts(viewer, &mut response).await?;
+        Ok(response)
+    }
+
+    async fn initial(&self, request: &Request, listener: &Listener) -> Result<Response> {
+        let typing = self.hub.typing_now();
+        let until = self.hub.horizon().await;
+        let mut sorted = Sorted { account_data: true, to_device: true, ..Sorted::default() };
+        for standing in self.rooms.standings(request.viewer.user).await? {
+            let shown = match standing.membership {
+                Membership::Join | Membership::Invite | Membership::Knock => true,
+                Membership::Leave | Membership::Ban => request.filter.include_leave,
+            };
+            if shown {
+                sorted.rooms.insert(standing.room, Sorted::WHOLE_ROOM);
+            }
+        }
+        let next = SyncToken { positions: until.clone(), typing: Some(typing), to_device: None };
+        let pass = Pass {
+            request,
+            listener,
+            since: SyncToken::default(),
+            is_initial: true,
+            until,
+            sorted,
+        };
+        self.answer(pass, next).await
+    }
+
+    async fn answer(&self, mut pass: Pass<'_>, mut next: SyncToken) -> Result<Response> {
+        let viewer = &pass.request.viewer;
+        if pass.request.full_state && !pass.is_initial {
+            for standing in self.rooms.standings(viewer.user).await? {
+                if standing.membership == Membership::Join {
+                    pass.sorted.rooms.entry(standing.room).or_default();
+                }
+            }
+        }
+        let mut response = Response::default();
+        let mut watch = DeviceWatch::new(std::mem::take(&mut pass.sorted.device_lists));
+        self.add_rooms(&pass, &mut watch, &mut response).await?;
+        if !pass.is_initial {
+            response.device_lists = self.device_lists(viewer, watch).await?;
+        }
+        if pass.sorted.account_data {
+            response.account_data = self.global_account_data(&pass).await?;
+        }
+        if pass.sorted.to_device {
+            let batch = self
+                .keys
+                .to_device_since(
+                    viewer.user,
+                    &viewer.device,
+                    pass.since.to_device(),
+                    &pass.until,
+                    TO_DEVICE_BATCH_MAX,
+                )
+                .await?;
+            response.to_device.events = batch.events.into_iter().filter_map(stored).collect();
+            if batch.limited {
+                next.to_device = Some(batch.up_to);
+            }
+        }
+        self.add_key_counts(viewer, &mut response).await?;
+        response.next_batch = next.to_string();
+        Ok(response)
+    }
+
+    async fn add_key_counts(&self, viewer: &Viewer, response: &mut Response) -> Result<()> {
+        let counts = self.keys.key_counts(viewer.user, &viewer.device).await?;
+        response.device_one_time_keys_count.clone_from(&counts.one_time_keys);
+        response.device_unused_fallback_key_types.clone_from(&counts.unused_fallback_keys);
+        Ok(())
+    }
+
+    async fn global_account_data(&self, pass: &Pass<'_>) -> Result<Events> {
+        let viewer = &pass.request.viewer;
+        let data = if pass.is_initial {
+            self.accounts.account_data_all(viewer.user).await?
+        } else {
+            let ranges = pass.since.positions.ranges_to(&pass.until);
+            self.accounts.account_data_since(viewer.user, &ranges).await?
+        };
+        let filter = &pass.request.filter.account_data;
+        let wanted = data
+            .iter()
+            .filter(|datum| datum.room.is_none() && filter.passes_kind(&datum.kind))
+            .map(|datum| account_data_event(&datum.kind, &datum.content));
+        Ok(Events { events: wanted.collect() })
+    }
+}
