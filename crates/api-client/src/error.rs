@@ -56,12 +56,6 @@ impl From<RoomError> for Error {
     }
 }
 
-impl From<KeysError> for Error {
-    fn from(error: KeysError) -> Self {
-        Self(ApiError::internal(error))
-    }
-}
-
 impl From<AccountError> for Error {
     fn from(error: AccountError) -> Self {
         Self(match error {
@@ -69,6 +63,31 @@ impl From<AccountError> for Error {
             AccountError::Store(error) => error.into(),
             AccountError::Busy => ApiError::unavailable(),
             AccountError::Hashing(_) => ApiError::internal(error),
+        })
+    }
+}
+
+impl From<KeysError> for Error {
+    fn from(error: KeysError) -> Self {
+        let text = error.to_string();
+        Self(match error {
+            KeysError::Store(error) => error.into(),
+            KeysError::BadJson(_) => ApiError::bad_json(text),
+            KeysError::Invalid(_) => ApiError::invalid_param(text),
+            KeysError::TooLarge(_) => ApiError::too_large(text),
+            KeysError::OneTimeKeyExists { .. } => ApiError::refused(text),
+            KeysError::NoMasterKey => ApiError::missing_param(text),
+            KeysError::InvalidSignature => {
+                ApiError::new(StatusCode::BAD_REQUEST, "M_INVALID_SIGNATURE", text)
+            }
+            // The one endpoint that can ask for more does so before it comes to this.
+            KeysError::KeyIdInUse | KeysError::AuthRequired | KeysError::Forbidden(_) => {
+                ApiError::forbidden(text)
+            }
+            KeysError::NotFound(_) => ApiError::not_found(text),
+            KeysError::WrongBackupVersion { current } => {
+                ApiError::wrong_room_keys_version(&current)
+            }
         })
     }
 }

@@ -8,11 +8,14 @@
 mod account;
 mod account_data;
 mod app;
+mod backup;
 mod contacts;
+mod dehydrated_device;
 mod devices;
 mod discovery;
 mod error;
 mod filters;
+mod keys;
 mod login;
 mod openid;
 mod presence;
@@ -21,6 +24,7 @@ mod register;
 mod rooms;
 mod sync;
 mod thirdparty;
+mod to_device;
 mod uia;
 mod user_directory;
 mod voip;
@@ -50,6 +54,10 @@ pub fn router(app: App) -> Router {
         user_directory::routes,
         thirdparty::routes,
         voip::routes,
+        keys::routes,
+        backup::routes,
+        to_device::routes,
+        dehydrated_device::routes,
         rooms::routes,
         sync::routes,
     ];
