@@ -25,7 +25,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::compose::compose;
+use crate::compose::accounts_alone;
 
 /// The socket's name in the data folder.
 const SOCKET: &str = "admin.sock";
@@ -93,9 +93,7 @@ impl Operator {
         if UnixStream::connect(&path).await.is_ok() {
             return Ok(Self::Running(path));
         }
-        let (parts, mut feed) = compose(config).await?;
-        tokio::spawn(async move { while feed.recv().await.is_some() {} });
-        Ok(Self::Here(Box::new(parts.accounts)))
+        Ok(Self::Here(Box::new(accounts_alone(config).await?)))
     }
 
     /// Asks; a failure is an error.

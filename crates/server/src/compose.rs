@@ -2,67 +2,134 @@
 
 use std::{fs, num::NonZeroU32, num::NonZeroUsize, sync::Arc};
 
-use anyhow::{Context as _, bail};
-use haechi_accounts::{AccountSettings, Accounts, DeviceHooks, HookFuture, Presence};
-use haechi_api_client::{App, Handles, RegistrationMode, Settings};
-use haechi_base::{Clock, UserNid};
+use anyhow::{Context as _, anyhow};
+use haechi_accounts::{AccountSettings, Accounts, DeviceHooks, Presence};
+use haechi_api_client::{App, FilterCache, Handles, RegistrationMode, Settings};
+use haechi_base::Clock;
 use haechi_config::{Config, DatabaseTarget, RateLimits, Registration};
 use haechi_http::{Rate, RateLimiter};
 use haechi_keys::Keys;
-use haechi_store::{Commit, Db, DbConfig, Schema, Tx};
-use ruma::{RoomVersionId, ServerName};
-use tokio::sync::mpsc::Receiver;
+use haechi_rooms::Rooms;
+use haechi_store::{Commit, Db, DbConfig, Schema};
+use haechi_sync::Sync;
+use ruma::ServerName;
+use tokio::sync::{mpsc::Receiver, watch};
+
+use crate::identity;
 
 /// The tables of all crates, each after those it needs.
-const SCHEMAS: &[&Schema] = &[&haechi_accounts::SCHEMA, &haechi_keys::SCHEMA];
+const SCHEMAS: &[&Schema] =
+    &[&haechi_accounts::SCHEMA, &haechi_keys::SCHEMA, &haechi_rooms::SCHEMA, &identity::SCHEMA];
 
-/// The parts that the commands work with.
+/// The parts that `haechi serve` looks after.
 pub(crate) struct Parts {
+    pub(crate) db: Db,
     pub(crate) accounts: Accounts,
     pub(crate) keys: Keys,
     pub(crate) presence: Presence,
     pub(crate) app: App,
 }
 
-/// Opens the database and builds everything on it.
-///
-/// The receiver tells what becomes visible, in order; it must be read.
-pub(crate) async fn compose(config: &Config) -> anyhow::Result<(Parts, Receiver<Commit>)> {
+/// Opens the database and builds everything on it. Long-polls end when `closing` turns true.
+pub(crate) async fn compose(
+    config: &Config,
+    closing: watch::Receiver<bool>,
+) -> anyhow::Result<Parts> {
     let clock = Clock::System;
-    let (db, feed) = open(config).await?;
+    let (db, feed) = open(config, Purpose::Serve).await?;
     let keys = Keys::new(db.clone(), clock.clone());
-    let accounts = accounts(config, &db, &clock, &keys)?;
-    let presence = {
-        let users = accounts.count_up_to(config.presence.auto_users_max + 1).await?;
-        Presence::new(db, clock, config.presence.is_on(users))
-    };
+    let accounts = accounts(config, &db, &keys)?;
+    let users = accounts.users().clone();
+    let count = accounts.count_up_to(config.presence.auto_users_max.saturating_add(1)).await?;
+    let presence = Presence::new(db.clone(), clock.clone(), config.presence.is_on(count));
+    let rooms = Rooms::new(
+        db.clone(),
+        users.clone(),
+        clock.clone(),
+        accounts.server_name().to_owned(),
+        Arc::new(identity::signing_key(&db).await?),
+    );
+    let sync = Sync::start(
+        &db,
+        feed,
+        rooms.clone(),
+        users,
+        accounts.clone(),
+        keys.clone(),
+        clock,
+        closing,
+    );
     let app = App::new(Handles {
         settings: settings(config)?,
         limiter: limiter(&config.rate_limits),
         accounts: accounts.clone(),
         presence: presence.clone(),
+        rooms,
+        keys: keys.clone(),
+        sync,
+        filters: FilterCache::default(),
     });
-    Ok((Parts { accounts, keys, presence, app }, feed))
+    Ok(Parts { db, accounts, keys, presence, app })
 }
 
-async fn open(config: &Config) -> anyhow::Result<(Db, Receiver<Commit>)> {
+/// Opens the database for a command that works on accounts only.
+pub(crate) async fn accounts_alone(config: &Config) -> anyhow::Result<Accounts> {
+    let (db, mut feed) = open(config, Purpose::Command).await?;
+    tokio::spawn(async move { while feed.recv().await.is_some() {} });
+    let keys = Keys::new(db.clone(), Clock::System);
+    accounts(config, &db, &keys)
+}
+
+/// What a database is opened for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Serve,
+    Command,
+}
+
+async fn open(config: &Config, purpose: Purpose) -> anyhow::Result<(Db, Receiver<Commit>)> {
     fs::create_dir_all(&config.data_dir)
         .with_context(|| format!("cannot make the folder {}", config.data_dir.display()))?;
-    let DatabaseTarget::Sqlite(path) = config.database_target().map_err(anyhow::Error::msg)? else {
-        bail!("this build knows no PostgreSQL");
+    let at_least_one = |count: usize| NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN);
+    let connections = at_least_one(config.database.connections_max);
+    let target = config.database_target().map_err(|problem| anyhow!("{problem}"))?;
+    let (database, shown) = match target {
+        DatabaseTarget::Sqlite(path) => {
+            let shown = path.display().to_string();
+            (DbConfig::Sqlite { path, readers: connections }, shown)
+        }
+        DatabaseTarget::Postgres(url) => {
+            let lanes = usize::from(config.database.lanes_per_node);
+            let committers = if purpose == Purpose::Serve { lanes } else { 1 };
+            let database = DbConfig::Postgres {
+                url: url.expose().into(),
+                pool: connections,
+                committers: at_least_one(committers),
+                node: node_name(config, purpose),
+            };
+            (database, "on PostgreSQL".to_owned())
+        }
     };
-    let readers = NonZeroUsize::new(config.database.connections_max).unwrap_or(NonZeroUsize::MIN);
-    let shown = path.display().to_string();
-    Db::open(&DbConfig::Sqlite { path, readers }, SCHEMAS)
-        .await
-        .with_context(|| format!("cannot open the database {shown}"))
+    Db::open(&database, SCHEMAS).await.with_context(|| format!("cannot open the database {shown}"))
 }
 
-fn accounts(config: &Config, db: &Db, clock: &Clock, keys: &Keys) -> anyhow::Result<Accounts> {
+/// A name that this node has after a restart and that no other node has.
+fn node_name(config: &Config, purpose: Purpose) -> String {
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let address = config.listen.first().map(ToString::to_string).unwrap_or_default();
+    let node = format!("{}/{address}", host.trim());
+    match purpose {
+        Purpose::Serve => node,
+        // Beside the server, whose lanes it must not take.
+        Purpose::Command => format!("{node}/command-{}", std::process::id()),
+    }
+}
+
+fn accounts(config: &Config, db: &Db, keys: &Keys) -> anyhow::Result<Accounts> {
     let server_name = ServerName::parse(&config.server_name).context("`server_name`")?;
-    let hooks: Arc<dyn DeviceHooks> = Arc::new(KeyHooks(keys.clone()));
+    let hooks: Arc<dyn DeviceHooks> = Arc::new(keys.clone());
     let settings = AccountSettings::new(server_name);
-    Ok(Accounts::new(db.clone(), clock.clone(), settings, Some(hooks)))
+    Ok(Accounts::new(db.clone(), Clock::System, settings, Some(hooks)))
 }
 
 fn settings(config: &Config) -> anyhow::Result<Settings> {
@@ -73,8 +140,10 @@ fn settings(config: &Config) -> anyhow::Result<Settings> {
             Registration::Token => RegistrationMode::Token,
             Registration::Closed => RegistrationMode::Closed,
         },
-        default_room_version: RoomVersionId::try_from(config.default_room_version.as_str())
-            .context("`default_room_version`")?,
+        default_room_version: config
+            .default_room_version
+            .parse()
+            .map_err(|_| anyhow!("`default_room_version` is no version that is known here"))?,
     })
 }
 
@@ -103,30 +172,4 @@ fn limiter(limits: &RateLimits) -> RateLimiter {
         logins: rate(limits.logins_per_minute, limits.logins_burst),
         registrations: rate(limits.registrations_per_minute, limits.registrations_burst),
     })
-}
-
-/// Keeps the keys of devices in step with the devices.
-struct KeyHooks(Keys);
-
-impl DeviceHooks for KeyHooks {
-    fn deleted<'a>(
-        &'a self,
-        tx: &'a mut Tx<'_>,
-        user: UserNid,
-        devices: &'a [String],
-    ) -> HookFuture<'a> {
-        Box::pin(async move {
-            let devices: Vec<&str> = devices.iter().map(String::as_str).collect();
-            haechi_keys::forget_devices(tx, user, &devices).await
-        })
-    }
-
-    fn renamed<'a>(&'a self, tx: &'a mut Tx<'_>, user: UserNid) -> HookFuture<'a> {
-        Box::pin(haechi_keys::announce_device_list(tx, user))
-    }
-
-    fn forget(&self, user: UserNid, devices: &[String]) {
-        let devices: Vec<&str> = devices.iter().map(String::as_str).collect();
-        self.0.forgotten(user, &devices);
-    }
 }

@@ -5,6 +5,7 @@ mod cli;
 mod commands;
 mod compose;
 mod health;
+mod identity;
 mod listen;
 
 use std::process::ExitCode;

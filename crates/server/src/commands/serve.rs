@@ -40,10 +40,7 @@ async fn serve(config: &Config, recorder: Recorder) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
 
-    let (parts, mut feed) = compose(config).await?;
-    let parts = Arc::new(parts);
-    // Nobody syncs yet.
-    tokio::spawn(async move { while feed.recv().await.is_some() {} });
+    let parts = Arc::new(compose(config, closing.clone()).await?);
     let tls = tls(config).await?;
     let settings = StackSettings {
         trusted_proxies: config.trusted_proxies.clone(),
@@ -82,6 +79,7 @@ async fn serve(config: &Config, recorder: Recorder) -> anyhow::Result<()> {
     if let Err(error) = parts.accounts.write_seen().await {
         tracing::warn!(%error, "the last use of devices was not written down");
     }
+    parts.db.close().await;
     tracing::info!("stopped");
     ended
 }
