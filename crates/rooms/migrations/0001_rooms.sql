@@ -154,3 +154,9 @@ CREATE TABLE room_alias (
 ) {clustered};
 
 CREATE INDEX room_alias_room ON room_alias (room, alias);
+
+-- The server's key, with which every event is signed; the same for all nodes.
+CREATE TABLE signing_key (
+    id BIGINT PRIMARY KEY CHECK (id = 1),
+    key TEXT NOT NULL
+) {strict};

@@ -15,11 +15,9 @@ use haechi_sync::Sync;
 use ruma::ServerName;
 use tokio::sync::{mpsc::Receiver, watch};
 
-use crate::identity;
-
 /// The tables of all crates, each after those it needs.
 const SCHEMAS: &[&Schema] =
-    &[&haechi_accounts::SCHEMA, &haechi_keys::SCHEMA, &haechi_rooms::SCHEMA, &identity::SCHEMA];
+    &[&haechi_accounts::SCHEMA, &haechi_keys::SCHEMA, &haechi_rooms::SCHEMA];
 
 /// The parts that `haechi serve` looks after.
 pub(crate) struct Parts {
@@ -47,7 +45,7 @@ pub(crate) async fn compose(
         users.clone(),
         clock.clone(),
         accounts.server_name().to_owned(),
-        Arc::new(identity::signing_key(&db).await?),
+        haechi_rooms::signing_key(&db).await.context("the signing key")?,
     );
     let sync = Sync::start(
         &db,

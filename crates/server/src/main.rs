@@ -5,7 +5,6 @@ mod cli;
 mod commands;
 mod compose;
 mod health;
-mod identity;
 mod listen;
 
 use std::process::ExitCode;
