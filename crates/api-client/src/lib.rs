@@ -7,6 +7,7 @@
 
 mod account;
 mod account_data;
+mod adapt;
 mod app;
 mod backup;
 mod contacts;
@@ -66,6 +67,3 @@ pub fn router(app: App) -> Router {
     let router = Router::new();
     areas.into_iter().fold(router, |router, routes: Area| routes(router)).with_state(app)
 }
-
-//cfg(test)
-//mod tests;
