@@ -356,6 +356,9 @@ impl Inner {
             }
         } else if pass.request.use_state_after {
             out.state_after = Some(Events::default());
+        } else {
+            // matrix-nio takes no room without it
+            out.state = Some(Events::default());
         }
         out.timeline = Timeline {
             limited: recent.limited,
