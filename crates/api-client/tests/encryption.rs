@@ -7,19 +7,22 @@ use axum::{
     body::{Body, to_bytes},
 };
 use haechi_accounts::{AccountSettings, Accounts, Presence};
-use haechi_api_client::{App, Handles, RegistrationMode, Settings, router};
+use haechi_api_client::{App, FilterCache, Handles, RegistrationMode, Settings, router};
 use haechi_base::{Clock, Positions};
 use haechi_http::{RateLimiter, StackSettings, stack};
 use haechi_keys::Keys;
-use haechi_store::{Commit, Db, DbConfig};
+use haechi_matrix::{RoomVersion, SigningKey};
+use haechi_rooms::Rooms;
+use haechi_store::{Db, DbConfig};
+use haechi_sync::Sync;
 use http::{Method, header};
 use ruma::{
-    CanonicalJsonObject, RoomVersionId, ServerName,
+    CanonicalJsonObject, ServerName,
     serde::{Base64, base64::Standard},
     signatures::{Ed25519KeyPair, sign_json},
 };
 use serde_json::{Value as Json, json};
-use tokio::sync::mpsc;
+use tokio::sync::watch;
 use tower::ServiceExt as _;
 
 struct Server {
@@ -27,7 +30,7 @@ struct Server {
     db: Db,
     keys: Keys,
     accounts: Accounts,
-    _feed: mpsc::Receiver<Commit>,
+    _closing: watch::Sender<bool>,
     _folder: tempfile::TempDir,
 }
 
@@ -46,26 +49,45 @@ impl Server {
             path: folder.path().join("test.db"),
             readers: NonZeroUsize::new(2).unwrap(),
         };
-        let schemas = [&haechi_accounts::SCHEMA, &haechi_keys::SCHEMA];
+        let schemas = [&haechi_accounts::SCHEMA, &haechi_keys::SCHEMA, &haechi_rooms::SCHEMA];
         let (db, feed) = Db::open(&config, &schemas).await.unwrap();
         let clock = Clock::System;
         let keys = Keys::new(db.clone(), clock.clone());
-        let settings = AccountSettings::new(ServerName::parse("haechi.example").unwrap());
+        let server_name = ServerName::parse("haechi.example").unwrap();
+        let settings = AccountSettings::new(server_name.clone());
         let hooks = Some(Arc::new(keys.clone()) as Arc<_>);
         let accounts = Accounts::new(db.clone(), clock.clone(), settings, hooks);
+        let users = accounts.users().clone();
+        let key = SigningKey::generate_text("a_1").unwrap();
+        let key = Arc::new(SigningKey::from_text(&key).unwrap());
+        let rooms = Rooms::new(db.clone(), users.clone(), clock.clone(), server_name, key);
+        let (closing, closed) = watch::channel(false);
+        let sync = Sync::start(
+            &db,
+            feed,
+            rooms.clone(),
+            users,
+            accounts.clone(),
+            keys.clone(),
+            clock.clone(),
+            closed,
+        );
         let app = App::new(Handles {
             settings: Settings {
                 public_base_url: "https://haechi.example".to_owned(),
                 registration: RegistrationMode::Open,
-                default_room_version: RoomVersionId::V12,
+                default_room_version: RoomVersion::V12,
             },
             limiter: RateLimiter::off(),
             accounts: accounts.clone(),
             presence: Presence::new(db.clone(), clock, false),
+            rooms,
             keys: keys.clone(),
+            sync,
+            filters: FilterCache::default(),
         });
         let router = stack(router(app), &StackSettings::default());
-        Self { router, db, keys, accounts, _feed: feed, _folder: folder }
+        Self { router, db, keys, accounts, _closing: closing, _folder: folder }
     }
 
     async fn ask(&self, method: Method, path: &str, token: &str, body: &Json) -> (u16, Json) {
@@ -274,11 +296,18 @@ async fn messages_go_to_devices_once() {
     }
     let event =
         |n: u32| json!({ "type": "m.room_key_request", "sender": MINA, "content": { "n": n } });
-    assert_eq!(server.inbox(&jun, "LAPTOP").await, [event(1)]);
     assert_eq!(server.inbox(&mina, "PHONE").await, [event(3)]);
+    let first = jun.ok(Method::GET, "/v3/sync", Json::Null).await;
+    assert_eq!(first["to_device"]["events"], json!([event(1)]));
+    let again = format!("/v3/sync?since={}", first["next_batch"].as_str().unwrap());
+    let second = jun.ok(Method::GET, &again, Json::Null).await;
+    assert_eq!(second["to_device"], Json::Null);
+    assert_eq!(server.inbox(&jun, "LAPTOP").await, [Json::Null; 0], "received, so deleted");
     let large = json!({ "messages": { JUN: { "*": { "n": "x".repeat(70_000) } } } });
     let (status, refused) = mina.ask(Method::PUT, &path.replace("t1", "t2"), large).await;
     assert_eq!((status, &refused["errcode"]), (413, &json!("M_TOO_LARGE")));
+    mina.ok(Method::PUT, &path.replace("t1", "t3"), body).await;
+    assert_eq!(server.inbox(&jun, "LAPTOP").await, [event(1)]);
     jun.ok(Method::POST, "/v3/logout", json!({})).await;
     assert_eq!(server.inbox(&jun, "LAPTOP").await, [Json::Null; 0]);
 }
@@ -410,4 +439,43 @@ async fn a_dehydrated_device_is_put_read_and_deleted() {
     let deleted = mina.ok(Method::DELETE, path, Json::Null).await;
     assert_eq!(deleted, json!({ "device_id": "DRY" }));
     assert_eq!(mina.ask(Method::DELETE, path, Json::Null).await.0, 404);
+}
+
+#[tokio::test]
+async fn changes_name_those_who_changed_and_those_who_left() {
+    let server = Server::start().await;
+    let mina = server.register(MINA, "PHONE").await;
+    let jun = server.register(JUN, "LAPTOP").await;
+    let token = async || {
+        let answer = mina.ok(Method::GET, "/v3/sync", Json::Null).await;
+        answer["next_batch"].as_str().unwrap().to_owned()
+    };
+    let changes = async |from: &str, to: &str| {
+        let path = format!("/v3/keys/changes?from={from}&to={to}");
+        mina.ok(Method::GET, &path, Json::Null).await
+    };
+    let alone = token().await;
+    let keys = json!({ "device_keys": jun.device_keys(&Key::new(Some("LAPTOP"))) });
+    jun.ok(Method::POST, "/v3/keys/upload", keys.clone()).await;
+    let stranger = token().await;
+    assert_eq!(changes(&alone, &stranger).await, json!({ "changed": [], "left": [] }));
+
+    let preset = json!({ "preset": "public_chat" });
+    let room = mina.ok(Method::POST, "/v3/createRoom", preset).await;
+    let room = room["room_id"].as_str().unwrap();
+    jun.ok(Method::POST, &format!("/v3/rooms/{room}/join"), json!({})).await;
+    let joined = token().await;
+    assert_eq!(changes(&stranger, &joined).await["changed"], json!([JUN]));
+    assert_eq!(changes(&joined, &joined).await, json!({ "changed": [], "left": [] }));
+
+    let other = json!({ "device_keys": jun.device_keys(&Key::new(Some("LAPTOP"))) });
+    jun.ok(Method::POST, "/v3/keys/upload", other).await;
+    let changed = token().await;
+    assert_eq!(changes(&joined, &changed).await, json!({ "changed": [JUN], "left": [] }));
+
+    jun.ok(Method::POST, &format!("/v3/rooms/{room}/leave"), json!({})).await;
+    let left = token().await;
+    assert_eq!(changes(&changed, &left).await, json!({ "changed": [], "left": [JUN] }));
+    let bad = mina.ask(Method::GET, "/v3/keys/changes?from=x&to=y", Json::Null).await;
+    assert_eq!((bad.0, &bad.1["errcode"]), (400, &json!("M_INVALID_PARAM")));
 }
