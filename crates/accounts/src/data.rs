@@ -7,7 +7,9 @@ use serde_json::{Value as Json, value::RawValue};
 use crate::{
     AccountDatum, Accounts, Refusal, Result,
     store::{
-        data::{EditAccountData, FindAccountData, ListAccountData, PutAccountData, Which},
+        data::{
+            AccountDataOf, EditAccountData, FindAccountData, ListAccountData, PutAccountData, Which,
+        },
         filters::{AddFilter, FindFilter},
     },
 };
@@ -55,6 +57,15 @@ impl Accounts {
     ) -> Result<Option<Box<RawValue>>> {
         let kind = kind.to_owned();
         Ok(self.0.db.read(FindAccountData { user, room, kind }).await?)
+    }
+
+    /// Entries of these types, of whole accounts, of several users, in no order.
+    pub async fn account_data_of(
+        &self,
+        users: Vec<UserNid>,
+        kinds: &'static [&'static str],
+    ) -> Result<Vec<(UserNid, String, Box<RawValue>)>> {
+        Ok(self.0.db.read(AccountDataOf { users, kinds }).await?)
     }
 
     /// All account data of a user, of the account first, then by room.

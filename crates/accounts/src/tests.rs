@@ -118,8 +118,8 @@ async fn a_name_is_given_once() {
     let (made_up, login) = world.accounts.register(Registration::default()).await.unwrap();
     assert!(login.is_none() && world.accounts.is_ours(&made_up));
     assert_eq!(world.accounts.list(UserNid(0), 10).await.unwrap().len(), 2);
-    assert!(world.accounts.are_more_than(1).await.unwrap());
-    assert!(!world.accounts.are_more_than(2).await.unwrap());
+    assert_eq!(world.accounts.count_up_to(1).await.unwrap(), 1);
+    assert_eq!(world.accounts.count_up_to(9).await.unwrap(), 2);
 }
 
 #[tokio::test]

@@ -24,6 +24,9 @@ impl From<SyncError> for Error {
     fn from(error: SyncError) -> Self {
         match error {
             SyncError::Behind => Self(ApiError::unavailable()),
+            SyncError::UnknownPos => {
+                Self(ApiError::unknown_pos("This connection has ended; start a new one"))
+            }
             SyncError::Invalid(why) => Self(ApiError::invalid_param(why)),
             SyncError::Room(error) => error.into(),
             SyncError::Keys(error) => error.into(),

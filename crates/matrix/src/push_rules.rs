@@ -45,10 +45,7 @@ static NOTHING: LazyLock<Outcome> = LazyLock::new(Outcome::default);
 /// The server's default rules, shared by all who changed nothing.
 static PLAIN: LazyLock<PushRules> = LazyLock::new(|| {
     let anyone = user_id!("@anyone:localhost");
-    PushRules(Arc::new(Compiled {
-        rules: compile(anyone, &Ruleset::server_default(anyone)),
-        is_plain: true,
-    }))
+    PushRules::compiled(compile(anyone, &Ruleset::server_default(anyone)), true)
 });
 
 /// A user's rules, ready to be evaluated. Cheap to clone.
@@ -59,6 +56,7 @@ pub struct PushRules(Arc<Compiled>);
 struct Compiled {
     rules: Box<[Rule]>,
     is_plain: bool,
+    asks_display_name: bool,
 }
 
 /// A rule that is enabled.
@@ -115,7 +113,15 @@ impl PushRules {
         if as_json(ruleset) == as_json(&Ruleset::server_default(user)) {
             return Self::plain();
         }
-        Self(Arc::new(Compiled { rules: compile(user, ruleset), is_plain: false }))
+        Self::compiled(compile(user, ruleset), false)
+    }
+
+    fn compiled(rules: Box<[Rule]>, is_plain: bool) -> Self {
+        let asks_display_name = rules
+            .iter()
+            .flat_map(|rule| &rule.conditions)
+            .any(|condition| matches!(condition, Condition::DisplayName));
+        Self(Arc::new(Compiled { rules, is_plain, asks_display_name }))
     }
 
     /// The server's default rules, which are the same for all who changed nothing.
@@ -126,6 +132,11 @@ impl PushRules {
     /// Are these the server's default rules? Then [`PlainOutcome`] holds for this user.
     pub fn is_plain(&self) -> bool {
         self.0.is_plain
+    }
+
+    /// Does it matter what the user is called in the room? Current rules do not ask.
+    pub fn asks_display_name(&self) -> bool {
+        self.0.asks_display_name
     }
 
     /// What these rules say of `event` to `member`.

@@ -8,10 +8,10 @@ use haechi_matrix::{
     auth::{Membership, Visibility},
     client_event::{ClientEvent, CommonUnsigned},
     pdu::{Pdu, PduBuilder, Place, Prepared},
-    relations::Relates,
+    relations::{Mentions, Relates},
 };
 use ruma::{
-    OwnedEventId, OwnedRoomId, UserId,
+    OwnedEventId, OwnedRoomId, OwnedUserId, UserId,
     events::{StateEventType, TimelineEventType},
 };
 
@@ -19,6 +19,7 @@ use crate::{
     Result, RoomError, Rooms,
     load::room_auth,
     model::{Actor, Txn},
+    push::Appending,
     room::{Head, Room},
     store::{Append, Appended, Base, Draft, Relation},
 };
@@ -63,6 +64,7 @@ pub(crate) struct Pending {
     auth_types: Vec<(StateEventType, String)>,
     sender: UserNid,
     member: Option<(UserNid, Membership)>,
+    named: Vec<(OwnedUserId, UserNid)>,
     state_value: Option<Box<str>>,
     thread_root: Option<OwnedEventId>,
     relation: Option<Relation>,
@@ -90,6 +92,7 @@ impl Rooms {
         }
         for _ in 0..ATTEMPTS_MAX {
             self.mend_head(room).await?;
+            self.load_push_rules(room).await?;
             let outcome = {
                 let mut head = room.head.lock();
                 if let Some(same) = unchanged(&head, &pending) {
@@ -158,6 +161,7 @@ impl Rooms {
         )
         .map_err(|error| RoomError::Invalid(error.0))?;
         let mut member = None;
+        let mut named = self.mentioned(prepared.content()).await?;
         let mut state_value = None;
         match prepared.kind() {
             TimelineEventType::RoomMember if is_state => {
@@ -167,7 +171,9 @@ impl Rooms {
                     })?;
                 let membership = Membership::of_content(prepared.content())
                     .map_err(|error| RoomError::Invalid(error.to_string()))?;
-                member = Some((self.0.users.nid_of(&target).await?, membership));
+                let nid = self.0.users.nid_of(&target).await?;
+                member = Some((nid, membership));
+                named.push((target, nid));
                 state_value = Some(membership.as_str().into());
             }
             TimelineEventType::RoomHistoryVisibility if is_state => {
@@ -180,6 +186,7 @@ impl Rooms {
             auth_types,
             sender: actor.nid,
             member,
+            named,
             state_value,
             thread_root: relates.thread_root().map(ToOwned::to_owned),
             relation: relates.relation.map(|relation| Relation {
@@ -193,14 +200,41 @@ impl Rooms {
         })
     }
 
+    /// The users whom a content mentions, as far as this server has heard of them.
+    async fn mentioned(&self, content: &str) -> Result<Vec<(OwnedUserId, UserNid)>> {
+        let mentions = Mentions::of_content(content).unwrap_or_default();
+        let users: Vec<OwnedUserId> =
+            mentions.user_ids.into_iter().filter_map(|user| user.try_into().ok()).collect();
+        if users.is_empty() {
+            return Ok(Vec::new());
+        }
+        let nids = self.0.users.find_many(&users).await?;
+        Ok(users.into_iter().zip(nids).filter_map(|(user, nid)| Some((user, nid?))).collect())
+    }
+
+    async fn load_push_rules(&self, room: &Arc<Room>) -> Result<()> {
+        match self.0.push.get() {
+            Some(push) if !push.is_ready(room) => push.load(room).await,
+            _ => Ok(()),
+        }
+    }
+
     /// Checks `pending` at the end of `head`, signs it there and moves the head on.
     fn draft(&self, room: &Arc<Room>, head: &mut Head, pending: &Pending) -> Result<Draft> {
         let draft = place(room.version, head, pending, &self.0.key)?;
         check(room.version, head, &draft.pdu)?;
         let mut draft = draft;
         if let Some(push) = self.0.push.get() {
-            draft.counts = push.counts(&draft.pdu);
-            draft.push_actions = push.exceptions(room, &draft.pdu, draft.counts);
+            let verdict = push.judge(&Appending {
+                room,
+                pdu: &draft.pdu,
+                sender: pending.sender,
+                named: &pending.named,
+                state: &head.state,
+                auth: head.auth.as_deref(),
+            });
+            draft.counts = verdict.counts;
+            draft.push_actions = verdict.actions;
         }
         advance(room.version, head, &draft.pdu);
         Ok(draft)

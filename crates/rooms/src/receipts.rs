@@ -38,7 +38,12 @@ sql!(
     "SELECT seq, notify, highlight, thread_root FROM push_action
      WHERE user_nid = ?1 AND room = ?2 AND seq > ?3 ORDER BY seq"
 );
-sql!(PUSH_ACTIONS_PRUNE, "DELETE FROM push_action WHERE user_nid = ?1 AND room = ?2 AND seq <= ?3");
+// Highlights stay: the list of notifications shows also those that were read.
+sql!(
+    PUSH_ACTIONS_PRUNE,
+    "DELETE FROM push_action
+     WHERE user_nid = ?1 AND room = ?2 AND seq <= ?3 AND highlight = 0"
+);
 sql!(
     RECEIPT_RAISE,
     "INSERT INTO receipt (room, user_nid, kind, thread, event_id, seq, at_ms, pos)
@@ -209,12 +214,19 @@ impl ReadState {
         }
     }
 
-    fn read_up_to(&self, thread: Option<&str>) -> i64 {
+    /// Number of the last event read, in a thread or outside of threads.
+    pub(crate) fn read_up_to(&self, thread: Option<&str>) -> i64 {
         let own = match thread {
             None => self.main.seq,
             Some(root) => self.threads.get(root).copied().unwrap_or(0),
         };
         own.max(self.whole.seq)
+    }
+
+    /// Are there counted events in threads behind what was read?
+    fn has_threads(&self, now: Counts) -> bool {
+        let read = self.whole.counts;
+        now.total - read.total > now.main - read.main
     }
 
     /// Unread counts; `threads` are the unread counted events of threads by others.
@@ -294,18 +306,17 @@ impl Rooms {
     pub async fn unread(&self, room: &Arc<Room>, user: UserNid) -> Result<Unread> {
         let now = room.live.read().counts;
         let state = self.read_state(room, user).await?;
-        let in_threads =
-            (now.total - state.whole.counts.total) - (now.main - state.whole.counts.main);
-        let threads = if in_threads > 0 {
-            let work = ThreadsUnread { room: room.nid, user, after: state.whole.seq };
-            self.0.db.read(work).await?
-        } else {
-            Vec::new()
+        let threads = match state.has_threads(now) {
+            true => {
+                let work = ThreadsUnread { room: room.nid, user, after: state.whole.seq };
+                self.0.db.read(work).await?
+            }
+            false => Vec::new(),
         };
         Ok(state.unread(now, &threads))
     }
 
-    async fn read_state(&self, room: &Arc<Room>, user: UserNid) -> Result<ReadState> {
+    pub(crate) async fn read_state(&self, room: &Arc<Room>, user: UserNid) -> Result<ReadState> {
         let mut loaded = ReadState::default();
         for _ in 0..LOADS_MAX {
             let epoch = {
@@ -413,26 +424,50 @@ impl Work for LoadReadState {
     type Out = ReadState;
 
     async fn run(&self, tx: &mut Tx<'_>) -> StoreResult<ReadState> {
-        let mut state = ReadState::default();
-        let rows = tx
-            .all::<(String, i64, i64, i64)>(&READ_STATES, &[self.room.into(), self.user.into()])
-            .await?;
-        for (thread, seq, total, main) in rows {
-            state.raise(&thread, Place { seq, counts: Counts { total, main } });
-        }
-        let args = [self.user.into(), self.room.into(), state.whole.seq.into()];
-        let actions = tx.all::<(i64, i64, bool, Option<String>)>(&PUSH_ACTIONS, &args).await?;
-        state.actions = actions
-            .into_iter()
-            .map(|(seq, notify, highlight, thread)| Action {
-                seq,
-                notify,
-                highlight,
-                thread: thread.and_then(|root| root.try_into().ok()),
-            })
-            .collect();
-        Ok(state)
+        load_read_state(tx, self.room, self.user).await
     }
+}
+
+/// How far the user has read the room.
+pub(crate) async fn load_read_state(
+    tx: &mut Tx<'_>,
+    room: RoomNid,
+    user: UserNid,
+) -> StoreResult<ReadState> {
+    let (room, user) = (room.into(), user.into());
+    let mut state = ReadState::default();
+    for (thread, seq, total, main) in
+        tx.all::<(String, i64, i64, i64)>(&READ_STATES, &[room, user]).await?
+    {
+        state.raise(&thread, Place { seq, counts: Counts { total, main } });
+    }
+    let args = [user, room, state.whole.seq.into()];
+    let actions = tx.all::<(i64, i64, bool, Option<String>)>(&PUSH_ACTIONS, &args).await?;
+    state.actions = actions
+        .into_iter()
+        .map(|(seq, notify, highlight, thread)| Action {
+            seq,
+            notify,
+            highlight,
+            thread: thread.and_then(|root| root.try_into().ok()),
+        })
+        .collect();
+    Ok(state)
+}
+
+/// What the user has not read in the room when it has come to `now`.
+pub(crate) async fn load_unread(
+    tx: &mut Tx<'_>,
+    room: RoomNid,
+    user: UserNid,
+    now: Counts,
+) -> StoreResult<Unread> {
+    let state = load_read_state(tx, room, user).await?;
+    let threads = match state.has_threads(now) {
+        true => ThreadsUnread { room, user, after: state.whole.seq }.run(tx).await?,
+        false => Vec::new(),
+    };
+    Ok(state.unread(now, &threads))
 }
 
 struct ThreadsUnread {

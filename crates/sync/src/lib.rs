@@ -9,6 +9,7 @@ mod hub;
 mod key_changes;
 mod news;
 mod room;
+pub mod sliding;
 mod token;
 pub mod v3;
 
@@ -37,6 +38,7 @@ pub(crate) struct Inner {
     pub(crate) users: Users,
     pub(crate) accounts: Accounts,
     pub(crate) keys: Keys,
+    pub(crate) connections: sliding::Connections,
     /// Turns true when the server shuts down: nobody is to wait any longer.
     pub(crate) closing: watch::Receiver<bool>,
 }
@@ -68,6 +70,7 @@ impl Sync {
         closing: watch::Receiver<bool>,
     ) -> Self {
         let hub = Hub::start(db, rooms.clone(), clock, feed);
-        Self(Arc::new(Inner { hub, rooms, users, accounts, keys, closing }))
+        let connections = sliding::Connections::default();
+        Self(Arc::new(Inner { hub, rooms, users, accounts, keys, connections, closing }))
     }
 }

@@ -29,6 +29,14 @@ sql!(
     WHERE nid = ?1 AND pos > ?2 AND pos <= ?3 ORDER BY pos"
 );
 
+// Lists have no common form: an array there, JSON here.
+sql!(OF_USERS,
+    sqlite: "SELECT nid, kind, content FROM account_data
+        WHERE nid IN (SELECT value FROM json_each(?1)) AND room = 0
+            AND kind IN (SELECT value FROM json_each(?2))",
+    pg: "SELECT nid, kind, content FROM account_data
+        WHERE nid = ANY($1) AND room = 0 AND kind = ANY($2)");
+
 /// What stands for "no room" in the table.
 const NO_ROOM: RoomNid = RoomNid(0);
 
@@ -153,6 +161,26 @@ impl Work for FindAccountData {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Out> {
         find(tx, self.user, self.room, &self.kind).await
+    }
+}
+
+/// Entries of these types, for whole accounts, of several users.
+pub(crate) struct AccountDataOf {
+    pub(crate) users: Vec<UserNid>,
+    pub(crate) kinds: &'static [&'static str],
+}
+
+impl Work for AccountDataOf {
+    const NAME: &'static str = "accounts.account_data_of";
+    type Out = Vec<(UserNid, String, Box<RawValue>)>;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Out> {
+        let users: Vec<i64> = self.users.iter().map(|user| user.0).collect();
+        let args = [Value::Ints(&users), Value::Texts(self.kinds)];
+        let rows = tx.all::<(UserNid, String, Vec<u8>)>(&OF_USERS, &args).await?;
+        rows.into_iter()
+            .map(|(user, kind, content)| Ok((user, kind, raw_json(OF_USERS.name, content)?)))
+            .collect()
     }
 }
 

@@ -1,0 +1,151 @@
+//! Puts all parts together.
+
+use std::{fs, num::NonZeroU32, num::NonZeroUsize, sync::Arc};
+
+use anyhow::Context as _;
+use haechi_accounts::{AccountSettings, Accounts, DeviceHooks, Presence};
+use haechi_api_client::{App, FilterCache, Handles, RegistrationMode, Settings};
+use haechi_base::Clock;
+use haechi_config::{Config, DatabaseTarget, RateLimits, Registration};
+use haechi_http::{Rate, RateLimiter};
+use haechi_keys::Keys;
+use haechi_rooms::Rooms;
+use haechi_store::{Commit, Db, DbConfig, Schema};
+use haechi_sync::Sync;
+use ruma::ServerName;
+use tokio::sync::{mpsc::Receiver, watch};
+
+/// The tables of all crates, each after those it needs.
+const SCHEMAS: &[&Schema] =
+    &[&haechi_accounts::SCHEMA, &haechi_keys::SCHEMA, &haechi_rooms::SCHEMA];
+
+/// The parts that the commands work with.
+pub(crate) struct Parts {
+    pub(crate) accounts: Accounts,
+    pub(crate) keys: Keys,
+    pub(crate) presence: Presence,
+    pub(crate) app: App,
+    pub(crate) db: Db,
+}
+
+/// Opens the database and builds everything on it.
+///
+/// Whoever waits for news is answered at once when `closing` turns true.
+pub(crate) async fn compose(
+    config: &Config,
+    closing: watch::Receiver<bool>,
+) -> anyhow::Result<Parts> {
+    let clock = Clock::System;
+    let (db, feed) = open(config).await?;
+    let keys = Keys::new(db.clone(), clock.clone());
+    let accounts = accounts(config, &db, &clock, &keys)?;
+    let presence = {
+        let users = accounts.count_up_to(config.presence.auto_users_max + 1).await?;
+        Presence::new(db.clone(), clock.clone(), config.presence.is_on(users))
+    };
+    let users = accounts.users().clone();
+    let key = haechi_rooms::signing_key(&db).await.context("the signing key")?;
+    let server_name = accounts.server_name().to_owned();
+    let rooms = Rooms::new(db.clone(), users.clone(), clock.clone(), server_name, key);
+    let sync = Sync::start(
+        &db,
+        feed,
+        rooms.clone(),
+        users,
+        accounts.clone(),
+        keys.clone(),
+        clock,
+        closing,
+    );
+    let app = App::new(Handles {
+        settings: settings(config)?,
+        limiter: limiter(&config.rate_limits),
+        accounts: accounts.clone(),
+        presence: presence.clone(),
+        rooms,
+        keys: keys.clone(),
+        sync,
+        filters: FilterCache::default(),
+    });
+    Ok(Parts { accounts, keys, presence, app, db })
+}
+
+async fn open(config: &Config) -> anyhow::Result<(Db, Receiver<Commit>)> {
+    fs::create_dir_all(&config.data_dir)
+        .with_context(|| format!("cannot make the folder {}", config.data_dir.display()))?;
+    let connections =
+        NonZeroUsize::new(config.database.connections_max).unwrap_or(NonZeroUsize::MIN);
+    let (wanted, shown) = match config.database_target().map_err(anyhow::Error::msg)? {
+        DatabaseTarget::Sqlite(path) => {
+            let shown = path.display().to_string();
+            (DbConfig::Sqlite { path, readers: connections }, shown)
+        }
+        DatabaseTarget::Postgres(url) => {
+            let lanes = usize::from(config.database.lanes_per_node);
+            let wanted = DbConfig::Postgres {
+                url: url.expose().into(),
+                pool: connections,
+                committers: NonZeroUsize::new(lanes).unwrap_or(DbConfig::COMMITTERS),
+                node: node_name(config),
+            };
+            (wanted, "PostgreSQL".to_owned())
+        }
+    };
+    Db::open(&wanted, SCHEMAS).await.with_context(|| format!("cannot open the database {shown}"))
+}
+
+/// A name for this node that no other node on the same database has: its first address.
+fn node_name(config: &Config) -> String {
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let address = config.listen.first().map(ToString::to_string).unwrap_or_default();
+    format!("{}/{address}", host.trim())
+}
+
+fn accounts(config: &Config, db: &Db, clock: &Clock, keys: &Keys) -> anyhow::Result<Accounts> {
+    let server_name = ServerName::parse(&config.server_name).context("`server_name`")?;
+    let hooks: Arc<dyn DeviceHooks> = Arc::new(keys.clone());
+    let settings = AccountSettings::new(server_name);
+    Ok(Accounts::new(db.clone(), clock.clone(), settings, Some(hooks)))
+}
+
+fn settings(config: &Config) -> anyhow::Result<Settings> {
+    Ok(Settings {
+        public_base_url: config.public_base_url.clone(),
+        registration: match config.registration {
+            Registration::Open => RegistrationMode::Open,
+            Registration::Token => RegistrationMode::Token,
+            Registration::Closed => RegistrationMode::Closed,
+        },
+        default_room_version: config
+            .default_room_version
+            .parse()
+            .context("`default_room_version`")?,
+    })
+}
+
+/// What the endpoints that the specification marks as limited allow each user: more than a client
+/// that loads a page of avatars needs.
+const GENERAL: Rate = rate(6_000, 1_000);
+
+const fn rate(per_minute: u32, burst: u32) -> Rate {
+    Rate { per_minute: at_least(per_minute), burst: at_least(burst) }
+}
+
+const fn at_least(count: u32) -> NonZeroU32 {
+    match NonZeroU32::new(count) {
+        Some(count) => count,
+        None => NonZeroU32::MIN,
+    }
+}
+
+fn limiter(limits: &RateLimits) -> RateLimiter {
+    if !limits.enabled {
+        return RateLimiter::off();
+    }
+    RateLimiter::new(haechi_http::RateLimits {
+        general: GENERAL,
+        messages: rate(limits.messages_per_second.saturating_mul(60), limits.messages_burst),
+        logins: rate(limits.logins_per_minute, limits.logins_burst),
+        registrations: rate(limits.registrations_per_minute, limits.registrations_burst),
+    })
+}
