@@ -32,6 +32,7 @@ struct Server {
     db: Db,
     keys: Keys,
     accounts: Accounts,
+    _close: watch::Sender<bool>,
     _folder: tempfile::TempDir,
 }
 
@@ -70,7 +71,7 @@ impl Server {
         let media = MediaConfig::new("haechi.example");
         let media = Media::new(media, db.clone(), blob, clock.clone()).unwrap();
         // Nobody waits for news here.
-        let (_, closing) = watch::channel(false);
+        let (close, closing) = watch::channel(false);
         let sync = Sync::start(
             &db,
             feed,
@@ -98,7 +99,7 @@ impl Server {
             filters: FilterCache::default(),
         });
         let router = stack(router(app), &StackSettings::default());
-        Self { router, db, keys, accounts, _folder: folder }
+        Self { router, db, keys, accounts, _close: close, _folder: folder }
     }
 
     async fn ask(&self, method: Method, path: &str, token: &str, body: &Json) -> (u16, Json) {
