@@ -62,10 +62,7 @@ async fn list(
     Ok(Answer(ShownList { devices: devices.into_iter().map(Shown::from).collect() }))
 }
 
-async fn get(
-    app: App,
-    call: Call<Answered<get_device::Request, Shown>>,
-) -> Result<Answer<Shown>> {
+async fn get(app: App, call: Call<Answered<get_device::Request, Shown>>) -> Result<Answer<Shown>> {
     let device = app.accounts.device(call.caller.user, &call.request.inner.device_id).await?;
     let device = device.ok_or_else(|| ApiError::not_found("No such device"))?;
     Ok(Answer(device.into()))
