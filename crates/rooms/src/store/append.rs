@@ -14,6 +14,7 @@ use ruma::OwnedEventId;
 
 use crate::{
     model::{Counts, Event, Txn},
+    relations::touch_thread,
     room::{Applied, Room},
 };
 
@@ -488,6 +489,9 @@ impl Tail {
                 relation.key.as_deref().into(),
             ];
             tx.exec(&RELATION_INSERT, &args).await?;
+        }
+        if let Some(root) = &draft.thread_root {
+            touch_thread(tx, self.room, root.as_str(), self.seq).await?;
         }
         if let Some(redacted) = &draft.redacted {
             let target = redacted.event_id().as_str();
