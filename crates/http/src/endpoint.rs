@@ -225,8 +225,9 @@ fn decode<R: IncomingRequest>(
     request: http::Request<&[u8]>,
     params: &RawPathParams,
 ) -> Result<R, ApiError> {
+    let body = *request.body();
     let args: Vec<&str> = params.iter().map(|(_, value)| value).collect();
-    R::try_from_http_request(request, &args).map_err(|error| ApiError::undecodable(&error))
+    R::try_from_http_request(request, &args).map_err(|error| ApiError::undecodable(&error, body))
 }
 
 async fn read_body(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Bytes, ApiError> {
