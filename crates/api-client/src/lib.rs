@@ -17,6 +17,7 @@ mod error;
 mod filters;
 mod keys;
 mod login;
+mod media;
 mod openid;
 mod presence;
 mod profile;
@@ -60,6 +61,7 @@ pub fn router(app: App) -> Router {
         dehydrated_device::routes,
         rooms::routes,
         sync::routes,
+        media::routes,
     ];
     let router = Router::new();
     areas.into_iter().fold(router, |router, routes: Area| routes(router)).with_state(app)

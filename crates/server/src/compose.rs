@@ -6,9 +6,11 @@ use anyhow::Context as _;
 use haechi_accounts::{AccountSettings, Accounts, DeviceHooks, Presence};
 use haechi_api_client::{App, FilterCache, Handles, RegistrationMode, Settings};
 use haechi_base::Clock;
+use haechi_blob::Blob;
 use haechi_config::{Config, DatabaseTarget, RateLimits, Registration};
 use haechi_http::{Rate, RateLimiter};
 use haechi_keys::Keys;
+use haechi_media::{FetchConfig, Media, MediaConfig, PreviewConfig, UserLimits};
 use haechi_rooms::Rooms;
 use haechi_store::{Commit, Db, DbConfig, Schema};
 use haechi_sync::Sync;
@@ -17,13 +19,14 @@ use tokio::sync::{mpsc::Receiver, watch};
 
 /// The tables of all crates, each after those it needs.
 const SCHEMAS: &[&Schema] =
-    &[&haechi_accounts::SCHEMA, &haechi_keys::SCHEMA, &haechi_rooms::SCHEMA];
+    &[&haechi_accounts::SCHEMA, &haechi_keys::SCHEMA, &haechi_rooms::SCHEMA, &haechi_media::SCHEMA];
 
 /// The parts that the commands work with.
 pub(crate) struct Parts {
     pub(crate) accounts: Accounts,
     pub(crate) keys: Keys,
     pub(crate) presence: Presence,
+    pub(crate) media: Media,
     pub(crate) app: App,
     pub(crate) db: Db,
 }
@@ -43,6 +46,7 @@ pub(crate) async fn compose(
         let users = accounts.count_up_to(config.presence.auto_users_max + 1).await?;
         Presence::new(db.clone(), clock.clone(), config.presence.is_on(users))
     };
+    let media = media(config, &db, &clock)?;
     let users = accounts.users().clone();
     let key = haechi_rooms::signing_key(&db).await.context("the signing key")?;
     let server_name = accounts.server_name().to_owned();
@@ -65,9 +69,10 @@ pub(crate) async fn compose(
         rooms,
         keys: keys.clone(),
         sync,
+        media: media.clone(),
         filters: FilterCache::default(),
     });
-    Ok(Parts { accounts, keys, presence, app, db })
+    Ok(Parts { accounts, keys, presence, media, app, db })
 }
 
 async fn open(config: &Config) -> anyhow::Result<(Db, Receiver<Commit>)> {
@@ -108,6 +113,32 @@ fn accounts(config: &Config, db: &Db, clock: &Clock, keys: &Keys) -> anyhow::Res
     Ok(Accounts::new(db.clone(), clock.clone(), settings, Some(hooks)))
 }
 
+fn media(config: &Config, db: &Db, clock: &Clock) -> anyhow::Result<Media> {
+    let limit = |bytes: u64| (bytes > 0).then_some(bytes);
+    let preview = config.media.url_preview.then(|| {
+        let hosts = config.media.clone();
+        let fetch = FetchConfig::public(format!("haechi/{}", env!("CARGO_PKG_VERSION")));
+        PreviewConfig {
+            may_preview: Arc::new(move |host| hosts.may_preview(host)),
+            ..PreviewConfig::new(fetch)
+        }
+    });
+    let settings = MediaConfig {
+        upload_bytes_max: config.media.upload_bytes_max,
+        user: UserLimits {
+            bytes_max: limit(config.media.user_bytes_max),
+            day_bytes_max: limit(config.media.user_day_bytes_max),
+            ..UserLimits::STANDARD
+        },
+        preview,
+        ..MediaConfig::new(&config.server_name)
+    };
+    let folder = config.media_dir();
+    let blob = Blob::folder(&folder)
+        .with_context(|| format!("cannot use the folder {}", folder.display()))?;
+    Media::new(settings, db.clone(), blob, clock.clone()).context("cannot set up URL previews")
+}
+
 fn settings(config: &Config) -> anyhow::Result<Settings> {
     Ok(Settings {
         public_base_url: config.public_base_url.clone(),
@@ -120,6 +151,7 @@ fn settings(config: &Config) -> anyhow::Result<Settings> {
             .default_room_version
             .parse()
             .context("`default_room_version`")?,
+        media_without_token: config.media.without_token,
     })
 }
 
