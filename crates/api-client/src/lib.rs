@@ -17,6 +17,7 @@ mod login;
 mod openid;
 mod presence;
 mod profile;
+mod push;
 mod register;
 mod rooms;
 mod sync;
@@ -51,6 +52,7 @@ pub fn router(app: App) -> Router {
         thirdparty::routes,
         voip::routes,
         rooms::routes,
+        push::routes,
         sync::routes,
     ];
     let router = Router::new();

@@ -135,12 +135,6 @@ impl RuleBook {
         self.0.known.invalidate_all();
     }
 
-    /// The rules of one user.
-    pub(crate) async fn of(&self, user: UserNid) -> Result<Arc<UserRules>> {
-        let mut rules = self.of_all(&[user]).await?;
-        Ok(rules.pop().map_or_else(|| Arc::clone(&PLAIN), |(_, rules)| rules))
-    }
-
     /// The rules of users.
     pub(crate) async fn of_all(&self, users: &[UserNid]) -> Result<Vec<(UserNid, Arc<UserRules>)>> {
         let mut found = Vec::with_capacity(users.len());

@@ -23,6 +23,9 @@ pub enum PushError {
     /// A room could not be read.
     #[error(transparent)]
     Room(#[from] RoomError),
+    /// No client for HTTP could be set up.
+    #[error(transparent)]
+    Fetch(#[from] haechi_fetch::FetchError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -37,7 +40,7 @@ pub enum Refusal {
     /// `M_INVALID_PARAM`: the client gave a pusher a value it cannot have.
     #[error("{0}")]
     InvalidPusher(&'static str),
-    /// `M_LIMIT_EXCEEDED`, or as near as it comes.
+    /// `M_FORBIDDEN`: trying again would not help.
     #[error("a user has at most {0} pushers")]
     TooManyPushers(i64),
     /// `M_INVALID_PARAM`.
