@@ -10,12 +10,16 @@ use std::{
 
 use haechi_accounts::{Accounts, Users};
 use haechi_base::UserNid;
-use haechi_matrix::push_rules::{Outcome, PushEvent, PushMember, PushRoom, PushRules};
+use haechi_matrix::{
+    json::Object,
+    push_rules::{Outcome, PushEvent, PushMember, PushRoom, PushRules},
+};
+use haechi_rooms::State;
 use moka::sync::Cache;
 use parking_lot::Mutex;
 use ruma::{OwnedUserId, UserId, push::Ruleset};
 use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::{Map, Value as Json, value::RawValue};
 
 use crate::Result;
 
@@ -50,22 +54,28 @@ impl UserRules {
         self.rules.is_plain() && self.ignored.is_empty()
     }
 
-    pub(crate) fn asks_display_name(&self) -> bool {
-        self.rules.asks_display_name()
-    }
-
-    /// What the rules say, unless the sender is ignored.
-    pub(crate) fn evaluate(
+    /// What they say of an event that notifies; `None` for any other. `state` is the room's.
+    pub(crate) fn outcome(
         &self,
         event: &PushEvent<'_>,
         room: PushRoom<'_>,
-        member: PushMember<'_>,
+        state: &State,
+        user: &UserId,
     ) -> Option<&Outcome> {
         if self.ignored.contains(event.sender()) {
             return None;
         }
+        let asks_name = self.rules.asks_display_name();
+        let name = if asks_name { display_name(state, user) } else { None };
+        let member = PushMember { user, display_name: name.as_deref() };
         Some(self.rules.evaluate(event, room, member)).filter(|outcome| outcome.notify)
     }
+}
+
+/// What the user is called in the room.
+pub(crate) fn display_name(state: &State, user: &UserId) -> Option<String> {
+    let member = state.get("m.room.member", user.as_str())?;
+    Object::parse(member.content()).ok()?.get_str("displayname").map(str::to_owned)
 }
 
 /// The rules of the users of this server; clones share them.
@@ -218,10 +228,10 @@ fn ignored(content: &RawValue) -> HashSet<OwnedUserId> {
     #[derive(Deserialize)]
     struct Content {
         #[serde(default)]
-        ignored_users: BTreeMap<String, serde::de::IgnoredAny>,
+        ignored_users: Map<String, Json>,
     }
     // What clients write there is theirs; what is no list ignores nobody.
     let content = serde_json::from_str::<Content>(content.get());
     let users = content.map(|content| content.ignored_users).unwrap_or_default();
-    users.into_keys().filter_map(|user| user.try_into().ok()).collect()
+    users.into_iter().filter_map(|(user, _)| user.try_into().ok()).collect()
 }

@@ -55,9 +55,10 @@ impl Push {
         let is_of_interest = |note: &&Note| {
             matches!(note.change, Change::Event(_) | Change::Receipt(..) | Change::ReadState(..))
         };
-        let notes = match self.0.registry.is_empty() {
-            true => Vec::new(),
-            false => commit.notes.iter().filter(is_of_interest).cloned().collect(),
+        let notes = if self.0.registry.is_empty() {
+            Vec::new()
+        } else {
+            commit.notes.iter().filter(is_of_interest).cloned().collect()
         };
         let heard = Heard { horizon: commit.horizon.clone(), notes };
         if self.0.heard.try_send(heard).is_err() {

@@ -7,14 +7,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use haechi_base::{RoomNid, UserNid};
-use haechi_matrix::{
-    json::Object,
-    push_rules::{Outcome, PlainOutcome, PushEvent, PushMember, PushRoom},
-};
-use haechi_rooms::{Appending, Loading, PushAction, PushRules, Room, RoomError, State, Verdict};
+use haechi_matrix::push_rules::{Outcome, PlainOutcome, PushEvent, PushRoom};
+use haechi_rooms::{Appending, Loading, PushAction, PushRules, Room, RoomError, Verdict};
 use imbl::{OrdMap, OrdSet, ordset::DiffItem};
 use moka::sync::Cache;
-use ruma::{OwnedUserId, UserId};
+use ruma::OwnedUserId;
 
 use crate::{
     PushError, Result,
@@ -130,7 +127,8 @@ impl PushRules for Judge {
         }
         for (user, special) in known.iter().flat_map(|known| &known.special) {
             if joined.contains(user) {
-                let outcome = special.outcome(&event, room, appending.state);
+                let Special { user_id, rules } = special;
+                let outcome = rules.outcome(&event, room, appending.state, user_id);
                 effects.insert(*user, Effect::of(outcome));
             }
         }
@@ -139,28 +137,6 @@ impl PushRules for Judge {
         let actions = effects.into_iter().filter_map(|(user, effect)| effect.action(user, counts));
         Verdict { counts, actions: actions.collect() }
     }
-}
-
-impl Special {
-    fn outcome(
-        &self,
-        event: &PushEvent<'_>,
-        room: PushRoom<'_>,
-        state: &State,
-    ) -> Option<&Outcome> {
-        let name = match self.rules.asks_display_name() {
-            true => display_name(state, &self.user_id),
-            false => None,
-        };
-        let member = PushMember { user: &self.user_id, display_name: name.as_deref() };
-        self.rules.evaluate(event, room, member)
-    }
-}
-
-/// What the user is called in the room.
-pub(crate) fn display_name(state: &State, user: &UserId) -> Option<String> {
-    let member = state.get("m.room.member", user.as_str())?;
-    Object::parse(member.content()).ok()?.get_str("displayname").map(str::to_owned)
 }
 
 /// What an event does for one user.

@@ -3,7 +3,7 @@
 use haechi_base::UserNid;
 use haechi_matrix::{
     json::Object,
-    push_rules::{Outcome, PlainOutcome, PushEvent, PushMember, PushRoom},
+    push_rules::{Outcome, PlainOutcome, PushEvent, PushRoom},
 };
 use haechi_rooms::{Event, Membership, Room, State, membership_of};
 use ruma::{
@@ -18,9 +18,8 @@ use serde_json::value::RawValue;
 
 use crate::{
     Push, Result,
-    book::UserRules,
+    book::{UserRules, display_name},
     desks::Item,
-    judge::display_name,
     model::{BadgeCounts, StoredPusher},
 };
 
@@ -46,12 +45,7 @@ impl<'a> Reading<'a> {
         if rules.is_plain() {
             return Some(self.plain.for_user(user)).filter(|outcome| outcome.notify);
         }
-        let name = match rules.asks_display_name() {
-            true => display_name(self.state, user),
-            false => None,
-        };
-        let member = PushMember { user, display_name: name.as_deref() };
-        rules.evaluate(self.event, self.room, member)
+        rules.outcome(self.event, self.room, self.state, user)
     }
 }
 

@@ -32,14 +32,14 @@ pub(super) struct Gateway {
     replies: Arc<Mutex<VecDeque<Reply>>>,
     /// The answer while none is waiting.
     usual: Arc<Mutex<Reply>>,
-    told: mpsc::UnboundedReceiver<Json>,
+    told: mpsc::Receiver<Json>,
 }
 
 impl Gateway {
     pub(super) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (teller, told) = mpsc::unbounded_channel();
+        let (teller, told) = mpsc::channel(1_000);
         let replies = Arc::<Mutex<VecDeque<Reply>>>::default();
         let usual = Arc::new(Mutex::new(Reply::Status(200)));
         let (queue, usually) = (Arc::clone(&replies), Arc::clone(&usual));
@@ -100,14 +100,14 @@ async fn serve(
     socket: TcpStream,
     replies: Arc<Mutex<VecDeque<Reply>>>,
     usual: Arc<Mutex<Reply>>,
-    told: mpsc::UnboundedSender<Json>,
+    told: mpsc::Sender<Json>,
 ) {
     let mut socket = BufReader::new(socket);
     while let Some(body) = read(&mut socket).await {
         let reply = replies.lock().unwrap().pop_front();
         let reply = reply.unwrap_or_else(|| usual.lock().unwrap().clone());
         let body: Json = serde_json::from_slice(&body).unwrap();
-        let _ = told.send(body["notification"].clone());
+        let _ = told.send(body["notification"].clone()).await;
         let (status, body) = match reply {
             Reply::Status(200) => (200, r#"{"rejected":[]}"#.to_owned()),
             Reply::Status(status) => (status, String::new()),
