@@ -221,6 +221,20 @@ async fn the_feed_tells_every_change_once_and_in_order(mut db: TestDb) {
     assert_eq!(heard, told);
 }
 
+#[store_test(schemas(SCHEMA))]
+async fn announcements_that_failed_hold_nobody_up(db: TestDb) {
+    for room in 1..20 {
+        let mut post = Post::new(room, "never");
+        post.mishap = Mishap::Late;
+        db.write(post).await.unwrap_err();
+    }
+    // the lane of some, and others beside it, have only seen failures
+    for room in 1..20 {
+        let written = db.write(Post::new(room, format!("{room}")));
+        tokio::time::timeout(Duration::from_secs(30), written).await.expect("in time").unwrap();
+    }
+}
+
 one_off!(SeqOfId(id: String) -> Option<i64>, |this, tx| {
     Ok(tx.opt::<(i64,)>(&SEQ_OF_ID, &[(&this.id).into()]).await?.map(|(seq,)| seq))
 });
