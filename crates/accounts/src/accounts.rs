@@ -147,10 +147,11 @@ impl Accounts {
         Ok(self.0.db.read(ListAccounts { after, limit: limit.into() }).await?)
     }
 
-    /// Are there more accounts than this?
-    pub async fn are_more_than(&self, count: u32) -> Result<bool> {
-        let count = i64::from(count);
-        Ok(self.0.db.read(CountAccounts(count + 1)).await? > count)
+    /// How many accounts there are, counted no further than to `limit`.
+    pub async fn count_up_to(&self, limit: u64) -> Result<u64> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let count = self.0.db.read(CountAccounts(limit)).await?;
+        Ok(u64::try_from(count).unwrap_or(0))
     }
 
     /// Makes a registration token. Its text has up to 64 of the characters `A-Za-z0-9._~-`.

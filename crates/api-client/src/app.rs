@@ -7,6 +7,7 @@ use haechi_base::UserNid;
 use haechi_http::{ApiError, Authenticate, RateLimiter};
 use haechi_keys::Keys;
 use haechi_matrix::{RoomVersion, filter::SyncFilter};
+use haechi_media::Media;
 use haechi_push::Push;
 use haechi_rooms::Rooms;
 use haechi_sync::Sync;
@@ -24,6 +25,8 @@ pub struct Settings {
     pub registration: RegistrationMode,
     /// The version of new rooms.
     pub default_room_version: RoomVersion,
+    /// Is media also served by the old paths, to whoever asks without an access token?
+    pub media_without_token: bool,
 }
 
 /// Who may register.
@@ -55,6 +58,8 @@ pub struct Handles {
     pub push: Push,
     /// What changed for whom.
     pub sync: Sync,
+    /// Files.
+    pub media: Media,
     /// Stored filters, compiled.
     pub filters: FilterCache,
 }

@@ -4,6 +4,7 @@ use haechi_accounts::{AccountError, Refusal};
 use haechi_http::ApiError;
 use haechi_keys::KeysError;
 use haechi_matrix::{pdu::PduError, push_rules::EditError};
+use haechi_media::MediaError;
 use haechi_push::{PushError, Refusal as Refused};
 use haechi_rooms::RoomError;
 use haechi_store::StoreError;
@@ -57,9 +58,21 @@ impl From<RoomError> for Error {
     }
 }
 
-impl From<KeysError> for Error {
-    fn from(error: KeysError) -> Self {
-        Self(ApiError::internal(error))
+impl From<MediaError> for Error {
+    fn from(error: MediaError) -> Self {
+        let text = sentence(&error.to_string());
+        Self(match error {
+            MediaError::NotFound => ApiError::not_found(text),
+            MediaError::NotYetUploaded => ApiError::not_yet_uploaded(text),
+            MediaError::AlreadyUploaded => ApiError::cannot_overwrite_media(text),
+            MediaError::TooLarge(_) | MediaError::TooLargeForThumbnail => ApiError::too_large(text),
+            MediaError::Refused(_) | MediaError::PreviewRefused => ApiError::forbidden(text),
+            MediaError::TooMuch { retry_after } => ApiError::limit_exceeded(retry_after),
+            MediaError::Interrupted(_) | MediaError::NoThumbnail => ApiError::refused(text),
+            MediaError::NoPreview => ApiError::new(StatusCode::BAD_GATEWAY, "M_UNKNOWN", text),
+            MediaError::Store(error) => error.into(),
+            MediaError::Blob(_) => ApiError::internal(error),
+        })
     }
 }
 
@@ -95,6 +108,31 @@ impl From<AccountError> for Error {
             AccountError::Store(error) => error.into(),
             AccountError::Busy => ApiError::unavailable(),
             AccountError::Hashing(_) => ApiError::internal(error),
+        })
+    }
+}
+
+impl From<KeysError> for Error {
+    fn from(error: KeysError) -> Self {
+        let text = error.to_string();
+        Self(match error {
+            KeysError::Store(error) => error.into(),
+            KeysError::BadJson(_) => ApiError::bad_json(text),
+            KeysError::Invalid(_) => ApiError::invalid_param(text),
+            KeysError::TooLarge(_) => ApiError::too_large(text),
+            KeysError::OneTimeKeyExists { .. } => ApiError::refused(text),
+            KeysError::NoMasterKey => ApiError::missing_param(text),
+            KeysError::InvalidSignature => {
+                ApiError::new(StatusCode::BAD_REQUEST, "M_INVALID_SIGNATURE", text)
+            }
+            // The one endpoint that can ask for more does so before it comes to this.
+            KeysError::KeyIdInUse | KeysError::AuthRequired | KeysError::Forbidden(_) => {
+                ApiError::forbidden(text)
+            }
+            KeysError::NotFound(_) => ApiError::not_found(text),
+            KeysError::WrongBackupVersion { current } => {
+                ApiError::wrong_room_keys_version(&current)
+            }
         })
     }
 }

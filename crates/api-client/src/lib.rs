@@ -7,13 +7,18 @@
 
 mod account;
 mod account_data;
+mod adapt;
 mod app;
+mod backup;
 mod contacts;
+mod dehydrated_device;
 mod devices;
 mod discovery;
 mod error;
 mod filters;
+mod keys;
 mod login;
+mod media;
 mod openid;
 mod presence;
 mod profile;
@@ -22,6 +27,7 @@ mod register;
 mod rooms;
 mod sync;
 mod thirdparty;
+mod to_device;
 mod uia;
 mod user_directory;
 mod voip;
@@ -51,13 +57,15 @@ pub fn router(app: App) -> Router {
         user_directory::routes,
         thirdparty::routes,
         voip::routes,
+        keys::routes,
+        backup::routes,
+        to_device::routes,
+        dehydrated_device::routes,
         rooms::routes,
         push::routes,
         sync::routes,
+        media::routes,
     ];
     let router = Router::new();
     areas.into_iter().fold(router, |router, routes: Area| routes(router)).with_state(app)
 }
-
-//cfg(test)
-//mod tests;

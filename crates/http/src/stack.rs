@@ -112,7 +112,7 @@ async fn observe(State(shared): State<Arc<Shared>>, mut request: Request, next: 
     let method = request.method().clone();
     let ip = client_ip(&request, &shared.trusted_proxies);
     request.extensions_mut().insert(ClientIp(ip));
-    let span = tracing::debug_span!("http", id = id.to_str().unwrap_or_default());
+    let span = tracing::debug_span!("request", request_id = id.to_str().unwrap_or_default());
 
     let mut response = match Busy::take(&shared.places) {
         Some(busy) => {
@@ -131,8 +131,8 @@ async fn observe(State(shared): State<Arc<Shared>>, mut request: Request, next: 
         "method" => method_label(&method), "route" => route, "status" => class_label(status),
     )
     .record(elapsed);
-    tracing::debug!(parent: &span, %method, route, status = status.as_u16(),
-        elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX), "answered");
+    let elapsed_ms = elapsed.as_secs_f64() * 1_000.0;
+    tracing::debug!(parent: &span, %method, route, status = status.as_u16(), elapsed_ms, "answered");
     response
 }
 

@@ -6,7 +6,7 @@ use haechi_base::UserNid;
 use ruma::CanonicalJsonObject;
 
 use crate::{
-    Keys, Result, SignatureFailure, SignedKey, SigningKeysUpload, UserRef, json, rules,
+    Consent, Keys, Result, SignatureFailure, SignedKey, SigningKeysUpload, UserRef, json, rules,
     store::{
         cross_signing::UploadSigningKeys,
         device_keys::{ReadIdentities, StoredIdentities},
@@ -20,14 +20,14 @@ const SIGNED_KEYS_MAX: usize = 1_000;
 impl Keys {
     /// Publishes cross-signing keys (`/keys/device_signing/upload`).
     ///
-    /// With `authorised` false, [`KeysError::AuthRequired`](crate::KeysError::AuthRequired) comes
+    /// Without a proof, [`KeysError::AuthRequired`](crate::KeysError::AuthRequired) comes
     /// back where keys would be replaced or added to a master key; first keys, and the very keys
     /// that are stored, are taken.
     pub async fn upload_signing_keys(
         &self,
         user: &UserRef,
         upload: &SigningKeysUpload,
-        authorised: bool,
+        consent: Consent,
     ) -> Result<()> {
         let parts = [
             (rules::MASTER, &upload.master),
@@ -40,7 +40,7 @@ impl Keys {
                 keys.push(rules::check_signing_key(&user.id, usage, text)?);
             }
         }
-        self.db.write(UploadSigningKeys { user: user.clone(), keys, authorised }).await?
+        self.db.write(UploadSigningKeys { user: user.clone(), keys, consent }).await?
     }
 
     /// Stores signatures that `signer` has made (`/keys/signatures/upload`): on his own devices and

@@ -39,7 +39,7 @@ pub enum KeysError {
     /// A public key is also the id of a device: 403, `M_FORBIDDEN`.
     #[error("Key ID in use")]
     KeyIdInUse,
-    /// The user must prove again who he is; then ask again with `authorised`.
+    /// The user must prove again who he is; then ask again with the proof.
     #[error("User-interactive authentication is needed to replace keys")]
     AuthRequired,
     /// 404, `M_NOT_FOUND`.

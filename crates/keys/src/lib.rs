@@ -27,22 +27,19 @@ mod rules;
 mod store;
 mod to_device;
 
-#[cfg(test)]
-mod tests;
-
 use std::sync::Arc;
 
+use haechi_accounts::{DeviceHooks, HookFuture};
 use haechi_base::{Clock, UserNid};
-use haechi_store::{Db, Schema, schema};
+use haechi_store::{Db, Schema, Tx, schema};
 
 use caches::Caches;
 pub use error::{KeysError, Result};
 pub use model::{
-    BackedUpSession, BackupScope, BackupState, BackupVersion, Claim, ClaimedKey, DehydratedDevice,
-    DehydratedUpload, Identities, KeyCounts, KeysUpload, SignatureFailure, SignedKey,
-    SigningKeysUpload, ToDeviceBatch, ToDeviceMessage, ToDeviceSend, UserRef, Wanted,
+    BackedUpSession, BackupScope, BackupState, BackupVersion, Claim, ClaimedKey, Consent,
+    DehydratedDevice, DehydratedUpload, Identities, KeyCounts, KeysUpload, SignatureFailure,
+    SignedKey, SigningKeysUpload, ToDeviceBatch, ToDeviceMessage, ToDeviceSend, UserRef, Wanted,
 };
-pub use store::{device_list::announce_device_list, forget::forget_devices};
 
 /// The tables of this crate. They come after those of `accounts`.
 pub static SCHEMA: Schema = schema!("keys": "0001_keys", "0002_to_device", "0003_backup");
@@ -61,18 +58,33 @@ impl Keys {
     pub fn new(db: Db, clock: Clock) -> Self {
         Self { db, clock, caches: Arc::new(Caches::new()) }
     }
+}
 
-    /// To be called when a work that used [`forget_devices`] has committed.
-    pub fn forgotten(&self, user: UserNid, devices: &[&str]) {
+/// To be given to the accounts: what is stored for a device changes in the transaction that changes
+/// the device.
+impl DeviceHooks for Keys {
+    fn deleted<'a>(
+        &'a self,
+        tx: &'a mut Tx<'_>,
+        user: UserNid,
+        devices: &'a [String],
+    ) -> HookFuture<'a> {
+        Box::pin(async move {
+            let devices: Vec<&str> = devices.iter().map(String::as_str).collect();
+            store::forget::forget_devices(tx, user, &devices).await
+        })
+    }
+
+    fn renamed<'a>(&'a self, tx: &'a mut Tx<'_>, user: UserNid) -> HookFuture<'a> {
+        Box::pin(store::device_list::announce_device_list(tx, user))
+    }
+
+    fn forget(&self, user: UserNid, devices: &[String]) {
         for device in devices {
             self.caches.forget(user, device);
         }
     }
-
-    /// Deletes all that is stored for devices, and announces it. Where the devices themselves are
-    /// deleted by another work, [`forget_devices`] belongs into that one.
-    pub async fn forget_devices(&self, user: UserNid, devices: Vec<String>) -> Result<()> {
-        let caches = Arc::clone(&self.caches);
-        Ok(self.db.write(store::forget::ForgetDevices { caches, user, devices }).await?)
-    }
 }
+
+#[cfg(test)]
+mod tests;

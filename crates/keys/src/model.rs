@@ -87,6 +87,15 @@ pub struct SigningKeysUpload {
     pub user_signing: Option<String>,
 }
 
+/// Has the user proved who he is, beyond having an access token?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Consent {
+    /// No.
+    Unproven,
+    /// Yes, by user-interactive authentication.
+    Proven,
+}
+
 /// A signed object: whose key, which (device id or public key), and its JSON.
 #[derive(Clone, Debug)]
 pub struct SignedKey {

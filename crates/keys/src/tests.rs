@@ -7,29 +7,22 @@ mod device_keys;
 mod one_time;
 mod to_device;
 
-use std::{num::NonZeroUsize, sync::Arc};
+use std::sync::Arc;
 
+use haechi_accounts::{AccountSettings, Accounts, SCHEMA as ACCOUNTS};
 use haechi_base::{Clock, Millis, Positions, UserNid};
-use haechi_store::{Db, DbConfig, LockKey, Locks, Migration, Schema, StoreError, Tx, Work, sql};
+use haechi_store::{
+    Db, LockKey, Locks, StoreError, Tx, Work, sql,
+    testing::{self, TestDb, store_test},
+};
 use ruma::{
-    CanonicalJsonObject, OwnedUserId,
+    CanonicalJsonObject, OwnedUserId, ServerName,
     serde::{Base64, base64::Standard},
     signatures::{Ed25519KeyPair, sign_json},
 };
 use serde_json::{Value as Json, json};
 
 use crate::{Keys, KeysUpload, SCHEMA, UserRef, caches::Caches};
-
-static ACCOUNTS: Schema = Schema {
-    module: "accounts",
-    migrations: &[Migration {
-        name: "0001_accounts",
-        text: "CREATE TABLE device (
-                   nid BIGINT NOT NULL, device_id TEXT NOT NULL, display_name TEXT,
-                   created_ms BIGINT NOT NULL, PRIMARY KEY (nid, device_id)) {clustered};",
-        pg: None,
-    }],
-};
 
 sql!(
     ADD_DEVICE,
@@ -58,17 +51,11 @@ struct World {
     clock: Clock,
     ari: UserRef,
     bom: UserRef,
-    _folder: tempfile::TempDir,
 }
 
 impl World {
-    async fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let config = DbConfig::Sqlite {
-            path: folder.path().join("test.db"),
-            readers: NonZeroUsize::new(2).unwrap(),
-        };
-        let (db, _) = Db::open(&config, &[&ACCOUNTS, &SCHEMA]).await.unwrap();
+    async fn new(db: &TestDb) -> Self {
+        let db = Db::clone(db);
         let clock = Clock::manual(Millis(1_000_000_000_000));
         let keys = Keys::new(db.clone(), clock.clone());
         let (ari, bom) = (user(1, "@ari:x"), user(2, "@bom:x"));
@@ -80,7 +67,14 @@ impl World {
         ] {
             db.write(AddDevice(user.nid, device, name)).await.unwrap();
         }
-        Self { db, keys, clock, ari, bom, _folder: folder }
+        Self { db, keys, clock, ari, bom }
+    }
+
+    async fn delete_device(&self, user: &UserRef, device: &str) {
+        let settings = AccountSettings::new(ServerName::parse("x").unwrap());
+        let hooks = Arc::new(self.keys.clone());
+        let accounts = Accounts::new(self.db.clone(), self.clock.clone(), settings, Some(hooks));
+        accounts.delete_devices(user.nid, vec![device.to_owned()]).await.unwrap();
     }
 
     /// The same database with nothing in memory.
@@ -142,4 +136,9 @@ fn one_time_keys(ids: &[&str], content: &str) -> KeysUpload {
 
 fn parsed(text: &str) -> Json {
     serde_json::from_str(text).unwrap()
+}
+
+#[store_test(schemas(ACCOUNTS, SCHEMA))]
+async fn both_engines_understand_all_statements_alike(db: TestDb) {
+    testing::check_statements(&db).await;
 }

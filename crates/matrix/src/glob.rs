@@ -8,7 +8,7 @@ pub fn matches(pattern: &str, text: &str) -> bool {
     matches_with(pattern, text, |wanted| wanted == '?')
 }
 
-/// Like [`matches`], but `?` stands for itself, as in filters.
+/// Like [`matches()`], but `?` stands for itself, as in filters.
 pub fn matches_stars(pattern: &str, text: &str) -> bool {
     matches_with(pattern, text, |_| false)
 }

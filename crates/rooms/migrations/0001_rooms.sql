@@ -13,8 +13,8 @@ CREATE TABLE room (
     -- running counts of events that notify by the default rules: all, and those outside threads
     notify_total BIGINT NOT NULL,
     notify_main BIGINT NOT NULL,
-    -- position of the last event that lifts the room in a room list
-    bump_pos BIGINT NOT NULL,
+    -- when the last event was sent that lifts the room in a room list
+    bump_at BIGINT NOT NULL,
     -- shown in the public directory?
     published BIGINT NOT NULL DEFAULT 0 CHECK (published IN (0, 1))
 ) {strict};
@@ -154,3 +154,9 @@ CREATE TABLE room_alias (
 ) {clustered};
 
 CREATE INDEX room_alias_room ON room_alias (room, alias);
+
+-- The server's key, with which every event is signed; the same for all nodes.
+CREATE TABLE signing_key (
+    id BIGINT PRIMARY KEY CHECK (id = 1),
+    key TEXT NOT NULL
+) {strict};

@@ -179,7 +179,7 @@ impl Loaded {
             head_event: head_event.clone(),
             depth: self.depth,
             head_pos: self.head_pos,
-            bump_pos: self.bump_pos,
+            bump_at: self.bump_at,
             state_version: self.state_version,
             counts: self.counts,
             recent,

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use haechi_base::{Positions, RoomNid, StreamPos, UserNid};
+use haechi_base::{Millis, Positions, RoomNid, StreamPos, UserNid};
 use haechi_matrix::{
     RoomVersion,
     auth::{Membership, RoomAuth},
@@ -59,7 +59,7 @@ pub(crate) struct Live {
     pub(crate) head_event: OwnedEventId,
     pub(crate) depth: i64,
     pub(crate) head_pos: StreamPos,
-    pub(crate) bump_pos: StreamPos,
+    pub(crate) bump_at: Millis,
     pub(crate) state_version: i64,
     pub(crate) counts: Counts,
     pub(crate) state: State,
@@ -75,8 +75,8 @@ pub struct Snapshot {
     pub seq: i64,
     /// Its position.
     pub head_pos: StreamPos,
-    /// Position of the last event that lifts the room in a room list.
-    pub bump_pos: StreamPos,
+    /// When the last event was sent that lifts the room in a room list.
+    pub bump_at: Millis,
     /// Running counts.
     pub counts: Counts,
     /// Current state.
@@ -105,12 +105,22 @@ impl Room {
         Snapshot {
             seq: live.seq,
             head_pos: live.head_pos,
-            bump_pos: live.bump_pos,
+            bump_at: live.bump_at,
             counts: live.counts,
             state: live.state.clone(),
             joined: live.joined.clone(),
             invited: live.invited,
         }
+    }
+
+    /// When the last event was sent that lifts the room in a room list.
+    pub fn bump_at(&self) -> Millis {
+        self.live.read().bump_at
+    }
+
+    /// Position of the last event.
+    pub fn head_pos(&self) -> StreamPos {
+        self.live.read().head_pos
     }
 
     /// Current state.
@@ -203,7 +213,7 @@ impl Live {
         self.head_pos = event.pos;
         self.counts = event.counts;
         if applied.bump {
-            self.bump_pos = event.pos;
+            self.bump_at = self.bump_at.max(Millis(event.pdu.origin_server_ts()));
         }
         if event.pdu.state_key().is_some() {
             self.state.insert(Arc::clone(&event.pdu));

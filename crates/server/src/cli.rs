@@ -14,6 +14,8 @@ use haechi_config::{ConfigError, Loaded};
 To start from nothing:
   1. cp haechi.example.toml haechi.toml, and set server_name in it
   2. haechi config check
+  3. haechi user create NAME
+  4. haechi serve
 README.md goes on from there; docs/configuration.md explains every key.")]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -21,8 +23,23 @@ pub(crate) struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one in a process, for a moment")]
 pub(crate) enum Command {
+    /// Serve clients until told to stop (Ctrl-C or SIGTERM).
+    Serve(ConfigFlags),
+    /// Accounts.
+    User {
+        #[command(subcommand)]
+        command: UserCommand,
+        #[command(flatten)]
+        flags: ConfigFlags,
+    },
+    /// Tokens that let people register.
+    Token {
+        #[command(subcommand)]
+        command: TokenCommand,
+        #[command(flatten)]
+        flags: ConfigFlags,
+    },
     /// Look at the configuration without starting anything.
     Config {
         #[command(subcommand)]
@@ -38,6 +55,57 @@ pub(crate) enum ConfigCommand {
     Check(ConfigFlags),
     /// Print the configuration in force and where each value comes from, without passwords.
     Show(ConfigFlags),
+}
+
+/// What can be done with accounts.
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// Make an account. Its password is read from standard input.
+    Create {
+        /// The part before the colon: mina for @mina:haechi.example.
+        name: String,
+        /// Let the user use the operator's endpoints.
+        #[arg(long)]
+        admin: bool,
+        /// Make up a password and print it, instead of reading one.
+        #[arg(long)]
+        random_password: bool,
+    },
+    /// List the accounts.
+    List,
+    /// Set a password, read from standard input, and log the user out everywhere.
+    SetPassword {
+        /// The user, short or whole: mina or @mina:haechi.example.
+        name: String,
+        /// Make up a password and print it, instead of reading one.
+        #[arg(long)]
+        random_password: bool,
+    },
+    /// Close an account for good. Its name stays taken.
+    Deactivate {
+        /// The user, short or whole: mina or @mina:haechi.example.
+        name: String,
+        /// Delete profile and account data as well.
+        #[arg(long)]
+        erase: bool,
+    },
+}
+
+/// What can be done with registration tokens.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a token and print it.
+    Create {
+        /// What people type in; made up when not given.
+        #[arg(long)]
+        token: Option<String>,
+        /// How many accounts it may make; any number when not given.
+        #[arg(long, value_name = "COUNT")]
+        uses: Option<u32>,
+        /// For how many hours it is good; for ever when not given.
+        #[arg(long, value_name = "HOURS")]
+        hours: Option<u32>,
+    },
 }
 
 /// The configuration's usual keys as flags. They win over the environment and the file.

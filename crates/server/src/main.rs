@@ -1,7 +1,11 @@
 //! The binary `haechi`.
 
+mod admin;
 mod cli;
 mod commands;
+mod compose;
+mod health;
+mod listen;
 
 use std::process::ExitCode;
 
@@ -12,6 +16,9 @@ use crate::cli::{Cli, Command};
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Config { command } => commands::config::run(&command),
+        Command::Serve(flags) => commands::serve::run(&flags),
+        Command::Token { command, flags } => commands::token::run(command, &flags),
+        Command::User { command, flags } => commands::user::run(command, &flags),
         Command::Version => commands::version::run(),
     };
     match result {

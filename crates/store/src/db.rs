@@ -57,7 +57,15 @@ impl Db {
         config: &DbConfig,
         schemas: &[&'static Schema],
     ) -> Result<(Self, mpsc::Receiver<Commit>)> {
-        let (feed, receiver) = mpsc::channel(FEED_COMMITS_MAX);
+        Self::open_feeding(config, schemas, FEED_COMMITS_MAX).await
+    }
+
+    pub(crate) async fn open_feeding(
+        config: &DbConfig,
+        schemas: &[&'static Schema],
+        feed_max: usize,
+    ) -> Result<(Self, mpsc::Receiver<Commit>)> {
+        let (feed, receiver) = mpsc::channel(feed_max);
         let engine = match config {
             DbConfig::Sqlite { path, readers } => {
                 Engine::Sqlite(sqlite::Engine::open(path, *readers, schemas, feed)?)
@@ -111,6 +119,8 @@ impl Db {
     }
 
     /// Commits what is queued, answers it, and ends all threads and tasks. Later calls are refused.
+    ///
+    /// Whoever reads the feed goes on until it ends, or drops it: a full feed holds up the end.
     pub async fn close(&self) {
         match &*self.0 {
             Engine::Sqlite(engine) => engine.close().await,

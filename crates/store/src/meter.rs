@@ -13,7 +13,8 @@ pub(crate) fn group(engine: &'static str, jobs: usize) {
         .record(u32::try_from(jobs).unwrap_or(u32::MAX));
 }
 
-/// A group was committed; `took` is the commit alone on SQLite, the whole group on PostgreSQL.
+/// A group was committed; `took` is the commit alone on SQLite, the whole group with all its tries on
+/// PostgreSQL.
 pub(crate) fn commit(engine: &'static str, took: Duration) {
     histogram!("haechi_store_commit_seconds", "engine" => engine).record(took);
 }

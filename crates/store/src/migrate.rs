@@ -33,17 +33,22 @@ pub struct Schema {
 /// Builds a [`Schema`](crate::Schema) from files in the crate's `migrations/` folder.
 ///
 /// ```text
-/// pub static SCHEMA: Schema = schema!("rooms": "0001_rooms", "0002_aliases");
+/// // the second has a text of its own for PostgreSQL in `0002_aliases.pg.sql`
+/// pub static SCHEMA: Schema = schema!("rooms": "0001_rooms", "0002_aliases" + pg);
 /// ```
 #[macro_export]
 macro_rules! schema {
-    ($module:literal : $($name:literal),+ $(,)?) => {
+    (@pg $name:literal) => { None };
+    (@pg $name:literal pg) => {
+        Some(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/", $name, ".pg.sql")))
+    };
+    ($module:literal : $($name:literal $(+ $pg:ident)?),+ $(,)?) => {
         $crate::Schema {
             module: $module,
             migrations: &[$($crate::Migration {
                 name: $name,
                 text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/", $name, ".sql")),
-                pg: None,
+                pg: $crate::schema!(@pg $name $($pg)?),
             }),+],
         }
     };

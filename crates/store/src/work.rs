@@ -2,7 +2,7 @@
 
 use std::{
     future::Future,
-    panic::AssertUnwindSafe,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     time::{Duration, Instant},
 };
@@ -111,7 +111,11 @@ impl<W: Work> Job for JobOf<W> {
 
     fn committed(&self) {
         if let Some(out) = &self.out {
-            self.work.committed(out);
+            // What is committed is committed: a bug here must not take the committer down either.
+            let called = AssertUnwindSafe(|| self.work.committed(out));
+            if catch_unwind(called).is_err() {
+                tracing::error!(work = W::NAME, "a work's `committed` panicked");
+            }
         }
     }
 

@@ -11,8 +11,8 @@ use common::{
 use futures_util::future::join_all;
 use haechi_base::{RoomNid, StreamPos};
 use haechi_store::{
-    Change, Commit, Result, Row, StoreError, Tx, Value, Work,
-    testing::{TestDb, check_plans, check_statements, store_test},
+    Change, Commit, DbConfig, Result, Row, StoreError, Tx, Value, Work,
+    testing::{self, TestDb, check_plans, check_statements, store_test},
 };
 
 /// Does what a closure says; for a test's one-off reads.
@@ -221,6 +221,20 @@ async fn the_feed_tells_every_change_once_and_in_order(mut db: TestDb) {
     assert_eq!(heard, told);
 }
 
+#[store_test(schemas(SCHEMA))]
+async fn announcements_that_failed_hold_nobody_up(db: TestDb) {
+    for room in 1..20 {
+        let mut post = Post::new(room, "never");
+        post.mishap = Mishap::Late;
+        db.write(post).await.unwrap_err();
+    }
+    // the lane of some, and others beside it, have only seen failures
+    for room in 1..20 {
+        let written = db.write(Post::new(room, format!("{room}")));
+        tokio::time::timeout(Duration::from_secs(30), written).await.expect("in time").unwrap();
+    }
+}
+
 one_off!(SeqOfId(id: String) -> Option<i64>, |this, tx| {
     Ok(tx.opt::<(i64,)>(&SEQ_OF_ID, &[(&this.id).into()]).await?.map(|(seq,)| seq))
 });
@@ -306,6 +320,55 @@ async fn everything_is_there_after_reopening(mut db: TestDb) {
     assert!(next > last);
 }
 
+#[store_test(schemas(SCHEMA))]
+async fn a_crash_loses_nothing_that_was_answered(mut db: TestDb) {
+    for crash in 0..3 {
+        let answers: Vec<_> = (0..600)
+            .map(|number| db.submit(Post::new(number % 9, format!("{crash} {number}"))).unwrap())
+            .collect();
+        let mut answers = answers.into_iter();
+        let first = answers.next().unwrap().await;
+        db.crash().await;
+        let mut kept = vec![first];
+        for answer in answers {
+            kept.push(answer.await);
+        }
+        let mut found = Vec::new();
+        for room in 0..9 {
+            found.extend(db.read(Ids(room)).await.unwrap());
+        }
+        for (number, answer) in kept.iter().enumerate() {
+            match answer {
+                Ok(_) => assert!(found.contains(&format!("{crash} {number}"))),
+                Err(error) => assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}"),
+            }
+        }
+    }
+}
+
+/// Its callback panics.
+struct BadCallback;
+
+impl Work for BadCallback {
+    const NAME: &'static str = "test.bad_callback";
+    type Out = ();
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<()> {
+        tx.announce(Change::Event(RoomNid(1))).map(drop)
+    }
+
+    fn committed(&self, (): &()) {
+        panic!("a test's panic");
+    }
+}
+
+#[store_test(schemas(SCHEMA))]
+async fn a_panic_after_the_commit_harms_nobody(db: TestDb) {
+    db.write(BadCallback).await.unwrap();
+    db.write(Post::new(1, "next")).await.unwrap();
+    assert_eq!(db.read(Ids(1)).await.unwrap(), ["next"]);
+}
+
 /// Holds its committer until the test lets go.
 struct Hold(std::sync::Mutex<std::sync::mpsc::Receiver<()>>);
 
@@ -381,4 +444,31 @@ async fn a_value_of_another_type_is_corrupt(db: TestDb) {
     db.write(Post::new(1, "x")).await.unwrap();
     let found = db.read(WrongType {}).await.map(|found| found.map(|length| length.0));
     assert!(matches!(found, Err(StoreError::Corrupt { column: 0, .. })), "{found:?}");
+}
+
+one_off!(Megabytes(number: i64) -> (), |this, tx| {
+    let body = vec![7; 1_000_000];
+    for seq in 0..8 {
+        let pos = 9_000_000 + this.number * 100 + seq;
+        let id = pos.to_string();
+        let args = [pos.into(), 8.into(), seq.into(), (&id).into(), body.as_slice().into()];
+        tx.exec_one(&INSERT, &args).await?;
+    }
+    Ok(())
+});
+
+#[test]
+fn the_log_of_sqlite_begins_anew() {
+    testing::on_sqlite(&[&SCHEMA], async |db| {
+        for number in 0..30 {
+            db.write(Megabytes { number }).await.unwrap();
+        }
+        let DbConfig::Sqlite { path, .. } = db.config() else { unreachable!() };
+        let log = path.with_extension("db-wal");
+        let (log, all) = (log.metadata().unwrap().len(), path.metadata().unwrap().len());
+        assert!(all > 150_000_000, "{all} bytes were copied back");
+        // 64 MiB, and what one group adds to them while the copying is not done
+        assert!(log < 110_000_000, "the log has {log} bytes");
+        db.close().await;
+    });
 }

@@ -14,6 +14,9 @@ pub enum SyncError {
     /// This node has not caught up with the client's token; the client may ask again.
     #[error("this server has not yet caught up with where you were; try again")]
     Behind,
+    /// `M_UNKNOWN_POS`: this node does not know the connection; the client is to start a new one.
+    #[error("this connection has ended; start a new one")]
+    UnknownPos,
     /// `M_INVALID_PARAM`: something in the request makes no sense.
     #[error("{0}")]
     Invalid(String),

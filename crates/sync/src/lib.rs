@@ -6,8 +6,10 @@
 mod device_lists;
 mod error;
 mod hub;
+mod key_changes;
 mod news;
 mod room;
+pub mod sliding;
 mod token;
 pub mod v3;
 
@@ -36,6 +38,7 @@ pub(crate) struct Inner {
     pub(crate) users: Users,
     pub(crate) accounts: Accounts,
     pub(crate) keys: Keys,
+    pub(crate) connections: sliding::Connections,
     /// Turns true when the server shuts down: nobody is to wait any longer.
     pub(crate) closing: watch::Receiver<bool>,
 }
@@ -67,6 +70,7 @@ impl Sync {
         closing: watch::Receiver<bool>,
     ) -> Self {
         let hub = Hub::start(db, rooms.clone(), clock, feed);
-        Self(Arc::new(Inner { hub, rooms, users, accounts, keys, closing }))
+        let connections = sliding::Connections::default();
+        Self(Arc::new(Inner { hub, rooms, users, accounts, keys, connections, closing }))
     }
 }

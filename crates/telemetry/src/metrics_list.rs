@@ -35,6 +35,13 @@ pub const METRICS: &[Metric] = &[
         about: "Always 1; the label tells which version runs.",
     },
     Metric {
+        name: "http_request_seconds",
+        kind: MetricKind::Histogram,
+        labels: &["method", "route", "status"],
+        about: "Time from the head of a request to the head of its answer, by endpoint and class of \
+                status. Long-polls include the time they wait.",
+    },
+    Metric {
         name: "process_cpu_seconds_total",
         kind: MetricKind::Gauge,
         labels: &[],

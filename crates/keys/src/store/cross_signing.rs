@@ -5,7 +5,7 @@ use haechi_store::{LockKey, Locks, Result, Tx, Value, Work, sql};
 use ruma::CanonicalJsonObject;
 
 use super::{device_list::announce_device_list, devices};
-use crate::{KeysError, json, rules};
+use crate::{Consent, KeysError, UserRef, json, rules};
 
 sql!(SIGNING_KEYS, "SELECT usage, public_key, json FROM cross_signing_key WHERE user_nid = ?1");
 sql!(
@@ -31,11 +31,10 @@ pub(crate) struct SigningKey {
 
 /// Stores cross-signing keys.
 pub(crate) struct UploadSigningKeys {
-    pub(crate) user: crate::UserRef,
+    pub(crate) user: UserRef,
     /// The master key first, if it is among them.
     pub(crate) keys: Vec<SigningKey>,
-    /// Has the user proved who he is?
-    pub(crate) authorised: bool,
+    pub(crate) consent: Consent,
 }
 
 struct Stored {
@@ -60,7 +59,7 @@ impl Work for UploadSigningKeys {
             return Ok(Ok(()));
         }
         let has_master = stored.iter().any(|key| key.usage == rules::MASTER);
-        if has_master && !self.authorised {
+        if has_master && self.consent == Consent::Unproven {
             return Ok(Err(KeysError::AuthRequired));
         }
         if let Err(refusal) = self.check(&stored) {

@@ -30,7 +30,7 @@ sql!(LATEST_OF_USERS,
 /// Notes that `user`'s devices or identity keys changed, and announces it.
 ///
 /// To be called inside a work that holds the user's lock.
-pub async fn announce_device_list(tx: &mut Tx<'_>, user: UserNid) -> Result<()> {
+pub(crate) async fn announce_device_list(tx: &mut Tx<'_>, user: UserNid) -> Result<()> {
     let pos = tx.announce(Change::DeviceList(user))?;
     tx.exec(&TOUCH, &[user.into(), pos.into()]).await?;
     Ok(())

@@ -19,9 +19,9 @@ async fn backup(world: &World) -> String {
     world.keys.create_backup(world.ari.nid, ALGORITHM, r#"{"public_key":"p"}"#).await.unwrap()
 }
 
-#[tokio::test]
-async fn the_better_copy_is_kept_and_the_etag_tells() {
-    let world = World::new().await;
+#[store_test(schemas(ACCOUNTS, SCHEMA))]
+async fn the_better_copy_is_kept_and_the_etag_tells(db: TestDb) {
+    let world = World::new(&db).await;
     let nid = world.ari.nid;
     let version = backup(&world).await;
     // Uploaded one after the other under the same id: changed?, count.
@@ -53,9 +53,9 @@ async fn the_better_copy_is_kept_and_the_etag_tells() {
     }
 }
 
-#[tokio::test]
-async fn sessions_come_back_by_room_and_id_and_are_deleted_so() {
-    let world = World::new().await;
+#[store_test(schemas(ACCOUNTS, SCHEMA))]
+async fn sessions_come_back_by_room_and_id_and_are_deleted_so(db: TestDb) {
+    let world = World::new(&db).await;
     let nid = world.ari.nid;
     let version = backup(&world).await;
     let sessions = vec![
@@ -81,9 +81,9 @@ async fn sessions_come_back_by_room_and_id_and_are_deleted_so() {
     assert_eq!(get(BackupScope::All).await.unwrap(), []);
 }
 
-#[tokio::test]
-async fn only_the_latest_version_takes_sessions() {
-    let world = World::new().await;
+#[store_test(schemas(ACCOUNTS, SCHEMA))]
+async fn only_the_latest_version_takes_sessions(db: TestDb) {
+    let world = World::new(&db).await;
     let nid = world.ari.nid;
     let put = |version: &str| {
         let version = version.to_owned();
@@ -109,9 +109,9 @@ async fn only_the_latest_version_takes_sessions() {
     assert_eq!(world.keys.backup_sessions(nid, &old, BackupScope::All).await.unwrap().len(), 1);
 }
 
-#[tokio::test]
-async fn versions_are_updated_deleted_and_never_named_again() {
-    let world = World::new().await;
+#[store_test(schemas(ACCOUNTS, SCHEMA))]
+async fn versions_are_updated_deleted_and_never_named_again(db: TestDb) {
+    let world = World::new(&db).await;
     let nid = world.ari.nid;
     let keys = &world.keys;
     assert!(matches!(keys.delete_backup(nid, "1").await, Err(KeysError::NotFound(_))));
@@ -150,9 +150,9 @@ async fn rows_left(world: &World) -> i64 {
     world.db.read(Count).await.unwrap()
 }
 
-#[tokio::test]
-async fn what_is_no_session_is_refused() {
-    let world = World::new().await;
+#[store_test(schemas(ACCOUNTS, SCHEMA))]
+async fn what_is_no_session_is_refused(db: TestDb) {
+    let world = World::new(&db).await;
     let version = backup(&world).await;
     for bad in [
         "1",

@@ -1,7 +1,9 @@
 //! Cross-signing keys and signatures, with real ed25519 keys.
 
 use super::*;
-use crate::{Identities, KeysError, SignatureFailure, SignedKey, SigningKeysUpload, Wanted};
+use crate::{
+    Consent, Identities, KeysError, SignatureFailure, SignedKey, SigningKeysUpload, Wanted,
+};
 
 struct CrossSigning {
     master: TestKey,
@@ -38,11 +40,11 @@ async fn add_device(world: &World, user: &UserRef, device: &str) -> TestKey {
     key
 }
 
-#[tokio::test]
-async fn keys_are_published_and_the_user_signing_key_is_for_its_owner() {
-    let world = World::new().await;
+#[store_test(schemas(ACCOUNTS, SCHEMA))]
+async fn keys_are_published_and_the_user_signing_key_is_for_its_owner(db: TestDb) {
+    let world = World::new(&db).await;
     let ari = cross_signing(&world.ari);
-    world.keys.upload_signing_keys(&world.ari, &ari.upload, false).await.unwrap();
+    world.keys.upload_signing_keys(&world.ari, &ari.upload, Consent::Unproven).await.unwrap();
     let seen = query(&world, &world.bom, &world.ari).await;
     assert_eq!(parsed(&seen.master[0].1), parsed(ari.upload.master.as_ref().unwrap()));
     assert_eq!(parsed(&seen.self_signing[0].1), parsed(ari.upload.self_signing.as_ref().unwrap()));
@@ -50,16 +52,17 @@ async fn keys_are_published_and_the_user_signing_key_is_for_its_owner() {
     assert_eq!(query(&world, &world.ari, &world.ari).await.user_signing.len(), 1);
 }
 
-#[tokio::test]
-async fn replacing_keys_needs_a_proof_of_identity_and_repeating_does_not() {
-    let world = World::new().await;
+#[store_test(schemas(ACCOUNTS, SCHEMA))]
+async fn replacing_keys_needs_a_proof_of_identity_and_repeating_does_not(db: TestDb) {
+    let world = World::new(&db).await;
     let first = cross_signing(&world.ari);
     let second = cross_signing(&world.ari);
-    world.keys.upload_signing_keys(&world.ari, &first.upload, false).await.unwrap();
+    world.keys.upload_signing_keys(&world.ari, &first.upload, Consent::Unproven).await.unwrap();
     let after = world.now();
-    world.keys.upload_signing_keys(&world.ari, &first.upload, false).await.unwrap();
+    world.keys.upload_signing_keys(&world.ari, &first.upload, Consent::Unproven).await.unwrap();
     assert_eq!(world.now(), after, "the same again changes nothing");
-    let refused = world.keys.upload_signing_keys(&world.ari, &second.upload, false).await;
+    let refused =
+        world.keys.upload_signing_keys(&world.ari, &second.upload, Consent::Unproven).await;
     assert!(matches!(refused, Err(KeysError::AuthRequired)));
     let other_self_signing = TestKey::new();
     let json = public(&world.ari, "self_signing", &other_self_signing);
@@ -67,16 +70,16 @@ async fn replacing_keys_needs_a_proof_of_identity_and_repeating_does_not() {
         self_signing: Some(first.master.sign(&world.ari, &json)),
         ..first.upload.clone()
     };
-    let refused = world.keys.upload_signing_keys(&world.ari, &mixed, false).await;
+    let refused = world.keys.upload_signing_keys(&world.ari, &mixed, Consent::Unproven).await;
     assert!(matches!(refused, Err(KeysError::AuthRequired)));
-    world.keys.upload_signing_keys(&world.ari, &second.upload, true).await.unwrap();
+    world.keys.upload_signing_keys(&world.ari, &second.upload, Consent::Proven).await.unwrap();
     let seen = query(&world, &world.bom, &world.ari).await;
     assert_eq!(parsed(&seen.master[0].1), parsed(second.upload.master.as_ref().unwrap()));
 }
 
-#[tokio::test]
-async fn keys_must_be_signed_by_the_master_key_and_not_named_like_a_device() {
-    let world = World::new().await;
+#[store_test(schemas(ACCOUNTS, SCHEMA))]
+async fn keys_must_be_signed_by_the_master_key_and_not_named_like_a_device(db: TestDb) {
+    let world = World::new(&db).await;
     let [ari, stranger] = [cross_signing(&world.ari), cross_signing(&world.ari)];
     let upload = |master: &Option<String>, self_signing: &Option<String>| SigningKeysUpload {
         master: master.clone(),
@@ -88,25 +91,25 @@ async fn keys_must_be_signed_by_the_master_key_and_not_named_like_a_device() {
         (upload(&ari.upload.master, &stranger.upload.self_signing), "Invalid signature"),
     ];
     for (upload, expected) in table {
-        let refused = world.keys.upload_signing_keys(&world.ari, &upload, true).await;
+        let refused = world.keys.upload_signing_keys(&world.ari, &upload, Consent::Proven).await;
         assert_eq!(refused.unwrap_err().to_string(), expected);
     }
     let master = upload(&ari.upload.master, &None);
-    world.keys.upload_signing_keys(&world.ari, &master, false).await.unwrap();
+    world.keys.upload_signing_keys(&world.ari, &master, Consent::Unproven).await.unwrap();
     let later = upload(&None, &ari.upload.self_signing);
-    world.keys.upload_signing_keys(&world.ari, &later, true).await.unwrap();
+    world.keys.upload_signing_keys(&world.ari, &later, Consent::Proven).await.unwrap();
     let named = json!({ "user_id": "@ari:x", "usage": ["master"], "keys": { "ed25519:A1": "A1" } });
     let named = upload(&Some(named.to_string()), &None);
-    let refused = world.keys.upload_signing_keys(&world.ari, &named, true).await;
+    let refused = world.keys.upload_signing_keys(&world.ari, &named, Consent::Proven).await;
     assert!(matches!(refused, Err(KeysError::KeyIdInUse)));
 }
 
-#[tokio::test]
-async fn signatures_are_checked_stored_and_shown_to_whom_they_concern() {
-    let world = World::new().await;
+#[store_test(schemas(ACCOUNTS, SCHEMA))]
+async fn signatures_are_checked_stored_and_shown_to_whom_they_concern(db: TestDb) {
+    let world = World::new(&db).await;
     let [ari, bom] = [cross_signing(&world.ari), cross_signing(&world.bom)];
-    world.keys.upload_signing_keys(&world.ari, &ari.upload, false).await.unwrap();
-    world.keys.upload_signing_keys(&world.bom, &bom.upload, false).await.unwrap();
+    world.keys.upload_signing_keys(&world.ari, &ari.upload, Consent::Unproven).await.unwrap();
+    world.keys.upload_signing_keys(&world.bom, &bom.upload, Consent::Unproven).await.unwrap();
     let device = add_device(&world, &world.ari, "A1").await;
     add_device(&world, &world.ari, "A2").await;
     let since = world.now();
@@ -161,11 +164,11 @@ async fn signatures_are_checked_stored_and_shown_to_whom_they_concern() {
     }
 }
 
-#[tokio::test]
-async fn a_forged_signature_is_refused() {
-    let world = World::new().await;
+#[store_test(schemas(ACCOUNTS, SCHEMA))]
+async fn a_forged_signature_is_refused(db: TestDb) {
+    let world = World::new(&db).await;
     let ari = cross_signing(&world.ari);
-    world.keys.upload_signing_keys(&world.ari, &ari.upload, false).await.unwrap();
+    world.keys.upload_signing_keys(&world.ari, &ari.upload, Consent::Unproven).await.unwrap();
     let device = add_device(&world, &world.ari, "A1").await;
     let mut json = device_keys(&world.ari, "A1", &device.public);
     let signer = format!("ed25519:{}", ari.self_signing.public);

@@ -37,9 +37,9 @@ async fn message(world: &World, txn: &str) {
     world.keys.send_to_device(send).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_dehydrated_device_receives_until_it_is_replaced() {
-    let world = World::new().await;
+#[store_test(schemas(ACCOUNTS, SCHEMA))]
+async fn a_dehydrated_device_receives_until_it_is_replaced(db: TestDb) {
+    let world = World::new(&db).await;
     let nid = world.ari.nid;
     let none = world.keys.dehydrated_device(nid).await;
     assert!(matches!(none, Err(KeysError::NotFound(_))));
@@ -75,9 +75,9 @@ async fn a_dehydrated_device_receives_until_it_is_replaced() {
     assert!(matches!(gone, Err(KeysError::NotFound(_))));
 }
 
-#[tokio::test]
-async fn the_same_device_may_be_put_again() {
-    let world = World::new().await;
+#[store_test(schemas(ACCOUNTS, SCHEMA))]
+async fn the_same_device_may_be_put_again(db: TestDb) {
+    let world = World::new(&db).await;
     for content in ["x", "y"] {
         let mut again = upload(&world, "D1");
         again.keys.one_time_keys = one_time_keys(&["A"], content).one_time_keys;
@@ -87,9 +87,9 @@ async fn the_same_device_may_be_put_again() {
     assert_eq!(counts.one_time_keys["signed_curve25519"], 1);
 }
 
-#[tokio::test]
-async fn a_dehydrated_device_needs_keys_and_an_id_of_its_own() {
-    let world = World::new().await;
+#[store_test(schemas(ACCOUNTS, SCHEMA))]
+async fn a_dehydrated_device_needs_keys_and_an_id_of_its_own(db: TestDb) {
+    let world = World::new(&db).await;
     let refused = world.keys.put_dehydrated_device(&world.ari, upload(&world, "A1")).await;
     assert!(matches!(refused, Err(KeysError::Invalid(_))));
     let mut bare = upload(&world, "D1");

@@ -20,9 +20,9 @@ async fn changed(world: &World, since: &Positions) -> Vec<UserNid> {
     world.keys.device_lists_changed(world.bom.nid, since, &to, &among).await.unwrap()
 }
 
-#[tokio::test]
-async fn device_keys_come_back_whole_and_with_the_devices_name() {
-    let world = World::new().await;
+#[store_test(schemas(ACCOUNTS, SCHEMA))]
+async fn device_keys_come_back_whole_and_with_the_devices_name(db: TestDb) {
+    let world = World::new(&db).await;
     let mut keys = device_keys(&world.ari, "A1", "k1");
     keys["unsigned"] = json!({ "device_display_name": "forged" });
     upload(&world, "A1", &keys).await.unwrap();
@@ -36,9 +36,9 @@ async fn device_keys_come_back_whole_and_with_the_devices_name() {
     assert_eq!(one.iter().map(|(_, id, _)| id.as_str()).collect::<Vec<_>>(), ["A2"]);
 }
 
-#[tokio::test]
-async fn only_a_change_of_device_keys_is_announced() {
-    let world = World::new().await;
+#[store_test(schemas(ACCOUNTS, SCHEMA))]
+async fn only_a_change_of_device_keys_is_announced(db: TestDb) {
+    let world = World::new(&db).await;
     let keys = device_keys(&world.ari, "A1", "k1");
     let start = world.now();
     upload(&world, "A1", &keys).await.unwrap();
@@ -47,17 +47,17 @@ async fn only_a_change_of_device_keys_is_announced() {
     upload(&world, "A1", &keys).await.unwrap();
     world.keys.upload_keys(&world.ari, "A1", &one_time_keys(&["A"], "x")).await.unwrap();
     assert_eq!(changed(&world, &after).await, []);
-    world.keys.forget_devices(world.ari.nid, vec!["A1".to_owned()]).await.unwrap();
+    world.delete_device(&world.ari, "A1").await;
     assert_eq!(changed(&world, &after).await, [world.ari.nid]);
     assert_eq!(query(&world, &[]).await.devices, []);
     let gone = world.now();
-    world.keys.forget_devices(world.ari.nid, vec!["A2".to_owned()]).await.unwrap();
+    world.delete_device(&world.ari, "A2").await;
     assert_eq!(changed(&world, &gone).await, [], "it had no keys");
 }
 
-#[tokio::test]
-async fn keys_signed_by_an_old_identity_go_with_it() {
-    let world = World::new().await;
+#[store_test(schemas(ACCOUNTS, SCHEMA))]
+async fn keys_signed_by_an_old_identity_go_with_it(db: TestDb) {
+    let world = World::new(&db).await;
     upload(&world, "A1", &device_keys(&world.ari, "A1", "k1")).await.unwrap();
     world.keys.upload_keys(&world.ari, "A1", &one_time_keys(&["A"], "x")).await.unwrap();
     let mut second = one_time_keys(&["A", "B"], "y");
@@ -68,9 +68,9 @@ async fn keys_signed_by_an_old_identity_go_with_it() {
     assert_eq!(*remembered, counts);
 }
 
-#[tokio::test]
-async fn device_list_changes_are_found_by_range_and_by_user_alike() {
-    let world = World::new().await;
+#[store_test(schemas(ACCOUNTS, SCHEMA))]
+async fn device_list_changes_are_found_by_range_and_by_user_alike(db: TestDb) {
+    let world = World::new(&db).await;
     let mut marks = vec![world.now()];
     let users: Vec<UserRef> = (10..30).map(|nid| user(nid, &format!("@u{nid}:x"))).collect();
     for one in &users {

@@ -18,17 +18,21 @@ async fn left(world: &World) -> u64 {
     counts.one_time_keys["signed_curve25519"]
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn no_key_is_handed_out_twice_however_many_ask_at_once() {
-    let world = Arc::new(World::new().await);
+#[store_test(schemas(ACCOUNTS, SCHEMA))]
+async fn no_key_is_handed_out_twice_however_many_ask_at_once(db: TestDb) {
+    let world = World::new(&db).await;
     let names: Vec<String> = (0..200).map(|number| format!("K{number:03}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     world.keys.upload_keys(&world.ari, "A1", &one_time_keys(&names, "x")).await.unwrap();
     assert_eq!(left(&world).await, 200);
+    // On PostgreSQL half of them ask another node.
+    let other = db.other_node("other").await;
+    let other = other.as_ref().map(|db| Keys::new(Db::clone(db), world.clock.clone()));
+    let nodes = [world.keys.clone(), other.unwrap_or_else(|| world.keys.clone())];
     let claims: Vec<_> = (0..300)
-        .map(|_| {
-            let world = Arc::clone(&world);
-            tokio::spawn(async move { claim_one(&world).await })
+        .map(|number| {
+            let (keys, claim) = (nodes[number % 2].clone(), claim(&world.ari, "A1"));
+            tokio::spawn(async move { keys.claim_keys(vec![claim]).await.unwrap().remove(0) })
         })
         .collect();
     let mut got = Vec::new();
@@ -37,12 +41,13 @@ async fn no_key_is_handed_out_twice_however_many_ask_at_once() {
     }
     let different: BTreeSet<&String> = got.iter().collect();
     assert_eq!((got.len(), different.len()), (200, 200));
-    assert_eq!(left(&world).await, 0);
+    let counts = world.restarted().key_counts(world.ari.nid, "A1").await.unwrap();
+    assert_eq!(counts.one_time_keys["signed_curve25519"], 0);
 }
 
-#[tokio::test]
-async fn the_oldest_key_goes_first() {
-    let world = World::new().await;
+#[store_test(schemas(ACCOUNTS, SCHEMA))]
+async fn the_oldest_key_goes_first(db: TestDb) {
+    let world = World::new(&db).await;
     for id in ["Z", "M", "A"] {
         world.keys.upload_keys(&world.ari, "A1", &one_time_keys(&[id], "x")).await.unwrap();
     }
@@ -54,9 +59,9 @@ async fn the_oldest_key_goes_first() {
     assert_eq!(claim_one(&world).await, None);
 }
 
-#[tokio::test]
-async fn an_upload_sent_again_brings_no_claimed_key_back() {
-    let world = World::new().await;
+#[store_test(schemas(ACCOUNTS, SCHEMA))]
+async fn an_upload_sent_again_brings_no_claimed_key_back(db: TestDb) {
+    let world = World::new(&db).await;
     let upload = one_time_keys(&["A", "B"], "x");
     world.keys.upload_keys(&world.ari, "A1", &upload).await.unwrap();
     assert_eq!(claim_one(&world).await.unwrap().id, "signed_curve25519:A");
@@ -70,9 +75,9 @@ async fn an_upload_sent_again_brings_no_claimed_key_back() {
     assert_eq!(claim_one(&world).await, None);
 }
 
-#[tokio::test]
-async fn another_key_under_the_same_id_is_refused() {
-    let world = World::new().await;
+#[store_test(schemas(ACCOUNTS, SCHEMA))]
+async fn another_key_under_the_same_id_is_refused(db: TestDb) {
+    let world = World::new(&db).await;
     world.keys.upload_keys(&world.ari, "A1", &one_time_keys(&["A"], "x")).await.unwrap();
     let upload = one_time_keys(&["A", "B"], "y");
     let refused = world.keys.upload_keys(&world.ari, "A1", &upload).await.unwrap_err();
@@ -82,9 +87,9 @@ async fn another_key_under_the_same_id_is_refused() {
     assert_eq!(left(&world).await, 1, "nothing of the request was stored");
 }
 
-#[tokio::test]
-async fn a_device_can_not_hoard_keys() {
-    let world = World::new().await;
+#[store_test(schemas(ACCOUNTS, SCHEMA))]
+async fn a_device_can_not_hoard_keys(db: TestDb) {
+    let world = World::new(&db).await;
     let names: Vec<String> = (0..1_001).map(|number| format!("K{number}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let all = one_time_keys(&names, "x");
@@ -96,9 +101,9 @@ async fn a_device_can_not_hoard_keys() {
     assert!(matches!(refused, Err(KeysError::TooLarge(_))));
 }
 
-#[tokio::test]
-async fn the_fallback_key_stays_and_is_marked_used() {
-    let world = World::new().await;
+#[store_test(schemas(ACCOUNTS, SCHEMA))]
+async fn the_fallback_key_stays_and_is_marked_used(db: TestDb) {
+    let world = World::new(&db).await;
     let fallback = |id: &str| KeysUpload {
         fallback_keys: vec![(
             format!("signed_curve25519:{id}"),
@@ -125,9 +130,9 @@ async fn the_fallback_key_stays_and_is_marked_used() {
     assert_eq!(unused().await, ["signed_curve25519"]);
 }
 
-#[tokio::test]
-async fn counts_from_memory_are_those_of_the_database() {
-    let world = World::new().await;
+#[store_test(schemas(ACCOUNTS, SCHEMA))]
+async fn counts_from_memory_are_those_of_the_database(db: TestDb) {
+    let world = World::new(&db).await;
     for round in 0..5 {
         let id = format!("K{round}");
         world.keys.upload_keys(&world.ari, "A1", &one_time_keys(&[&id], "x")).await.unwrap();
@@ -138,13 +143,13 @@ async fn counts_from_memory_are_those_of_the_database() {
         let read = world.restarted().key_counts(world.ari.nid, "A1").await.unwrap();
         assert_eq!(remembered, read);
     }
-    world.keys.forget_devices(world.ari.nid, vec!["A1".to_owned()]).await.unwrap();
+    world.delete_device(&world.ari, "A1").await;
     assert_eq!(left(&world).await, 0);
 }
 
-#[tokio::test]
-async fn claimed_keys_are_remembered_for_a_month() {
-    let world = World::new().await;
+#[store_test(schemas(ACCOUNTS, SCHEMA))]
+async fn claimed_keys_are_remembered_for_a_month(db: TestDb) {
+    let world = World::new(&db).await;
     let upload = one_time_keys(&["A"], "x");
     world.keys.upload_keys(&world.ari, "A1", &upload).await.unwrap();
     claim_one(&world).await.unwrap();

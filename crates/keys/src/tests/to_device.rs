@@ -32,9 +32,9 @@ async fn inbox(world: &World, user: &UserRef, device: &str, from: &Positions) ->
     batch.events.iter().map(txn).collect()
 }
 
-#[tokio::test]
-async fn messages_reach_the_devices_they_are_for() {
-    let world = World::new().await;
+#[store_test(schemas(ACCOUNTS, SCHEMA))]
+async fn messages_reach_the_devices_they_are_for(db: TestDb) {
+    let world = World::new(&db).await;
     let start = world.now();
     let (ari, bom) = (&world.ari, &world.bom);
     let to = [(bom, Some("B1")), (bom, Some("nowhere")), (ari, None)];
@@ -47,9 +47,9 @@ async fn messages_reach_the_devices_they_are_for() {
     assert_eq!(inbox(&world, bom, "nowhere", &start).await, [""; 0]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_request_sent_again_and_again_delivers_once() {
-    let world = Arc::new(World::new().await);
+#[store_test(schemas(ACCOUNTS, SCHEMA))]
+async fn a_request_sent_again_and_again_delivers_once(db: TestDb) {
+    let world = Arc::new(World::new(&db).await);
     let start = world.now();
     let sends: Vec<_> = (0..200)
         .map(|number| {
@@ -76,9 +76,9 @@ async fn a_request_sent_again_and_again_delivers_once() {
     assert_eq!(inbox(&world, &world.bom, "B1", &start).await.len(), 21);
 }
 
-#[tokio::test]
-async fn transaction_ids_are_forgotten_after_a_week() {
-    let world = World::new().await;
+#[store_test(schemas(ACCOUNTS, SCHEMA))]
+async fn transaction_ids_are_forgotten_after_a_week(db: TestDb) {
+    let world = World::new(&db).await;
     let start = world.now();
     for (days, expected) in [(0, 1), (6, 1), (2, 2)] {
         world.clock.advance(Duration::from_hours(24 * days));
@@ -89,9 +89,9 @@ async fn transaction_ids_are_forgotten_after_a_week() {
     }
 }
 
-#[tokio::test]
-async fn a_device_reads_in_pages_and_what_it_has_read_is_deleted() {
-    let world = World::new().await;
+#[store_test(schemas(ACCOUNTS, SCHEMA))]
+async fn a_device_reads_in_pages_and_what_it_has_read_is_deleted(db: TestDb) {
+    let world = World::new(&db).await;
     let mut token = world.now();
     for number in 0..25 {
         let send = send(&world, &format!("t{number:02}"), &[(&world.bom, Some("B1"))]);
@@ -119,9 +119,9 @@ async fn a_device_reads_in_pages_and_what_it_has_read_is_deleted() {
     assert_eq!(inbox(&world, &world.bom, "B1", &start).await, [""; 0], "deleted");
 }
 
-#[tokio::test]
-async fn an_empty_mailbox_is_known_until_a_message_comes() {
-    let world = World::new().await;
+#[store_test(schemas(ACCOUNTS, SCHEMA))]
+async fn an_empty_mailbox_is_known_until_a_message_comes(db: TestDb) {
+    let world = World::new(&db).await;
     let start = world.now();
     for round in 1..4 {
         assert_eq!(inbox(&world, &world.bom, "B1", &start).await.len(), round - 1);
@@ -135,9 +135,9 @@ async fn an_empty_mailbox_is_known_until_a_message_comes() {
     assert_eq!(inbox(&world, &world.bom, "B1", &start).await, ["t9"]);
 }
 
-#[tokio::test]
-async fn a_mailbox_keeps_the_newest() {
-    let world = World::new().await;
+#[store_test(schemas(ACCOUNTS, SCHEMA))]
+async fn a_mailbox_keeps_the_newest(db: TestDb) {
+    let world = World::new(&db).await;
     let start = world.now();
     for number in 0..23 {
         let mut batch = send(&world, &format!("t{number:02}"), &[]);
@@ -157,19 +157,19 @@ async fn a_mailbox_keeps_the_newest() {
     assert!((10_000..=10_500).contains(&kept), "{kept}");
 }
 
-#[tokio::test]
-async fn a_deleted_device_leaves_no_messages() {
-    let world = World::new().await;
+#[store_test(schemas(ACCOUNTS, SCHEMA))]
+async fn a_deleted_device_leaves_no_messages(db: TestDb) {
+    let world = World::new(&db).await;
     let start = world.now();
     world.keys.send_to_device(send(&world, "t1", &[(&world.bom, None)])).await.unwrap();
-    world.keys.forget_devices(world.bom.nid, vec!["B1".to_owned()]).await.unwrap();
+    world.delete_device(&world.bom, "B1").await;
     assert_eq!(inbox(&world, &world.bom, "B1", &start).await, [""; 0]);
     assert_eq!(inbox(&world, &world.bom, "B2", &start).await, ["t1"]);
 }
 
-#[tokio::test]
-async fn what_is_no_message_is_refused() {
-    let world = World::new().await;
+#[store_test(schemas(ACCOUNTS, SCHEMA))]
+async fn what_is_no_message_is_refused(db: TestDb) {
+    let world = World::new(&db).await;
     let large = json!({ "a": "x".repeat(70_000) }).to_string();
     for (content, expected) in [("[]", "object"), ("{", "EOF"), (&*large, "too large")] {
         let mut batch = send(&world, "t", &[(&world.bom, None)]);

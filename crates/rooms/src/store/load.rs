@@ -1,6 +1,6 @@
 //! Bringing a room into memory.
 
-use haechi_base::{RoomNid, StreamPos, UserNid};
+use haechi_base::{Millis, RoomNid, StreamPos, UserNid};
 use haechi_store::{Result, Tx, Work, sql};
 
 use super::row::{EventRow, FullRow, complete, event_columns};
@@ -8,7 +8,7 @@ use crate::{model::Counts, room::RECENT_EVENTS_MAX};
 
 sql!(
     ROOM_BY_NID,
-    "SELECT room_id, version, seq, head_event, depth, head_pos, bump_pos, state_version
+    "SELECT room_id, version, seq, head_event, depth, head_pos, bump_at, state_version
      FROM room WHERE nid = ?1"
 );
 sql!(ROOM_COUNTS, "SELECT notify_total, notify_main FROM room WHERE nid = ?1");
@@ -42,7 +42,7 @@ pub(crate) struct Loaded {
     pub(crate) head_event: String,
     pub(crate) depth: i64,
     pub(crate) head_pos: StreamPos,
-    pub(crate) bump_pos: StreamPos,
+    pub(crate) bump_at: Millis,
     pub(crate) state_version: i64,
     pub(crate) counts: Counts,
     pub(crate) state: Vec<EventRow>,
@@ -59,15 +59,12 @@ impl Work for LoadRoom {
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Option<Loaded>> {
         let nid = self.0.into();
         let Some(row) = tx
-            .opt::<(String, String, i64, String, i64, StreamPos, StreamPos, i64)>(
-                &ROOM_BY_NID,
-                &[nid],
-            )
+            .opt::<(String, String, i64, String, i64, StreamPos, Millis, i64)>(&ROOM_BY_NID, &[nid])
             .await?
         else {
             return Ok(None);
         };
-        let (room_id, version, seq, head_event, depth, head_pos, bump_pos, state_version) = row;
+        let (room_id, version, seq, head_event, depth, head_pos, bump_at, state_version) = row;
         let (total, main) = tx.one(&ROOM_COUNTS, &[nid]).await?;
         let recent_max = i64::try_from(RECENT_EVENTS_MAX).unwrap_or(i64::MAX);
         let recent = tx.all(&ROOM_RECENT, &[nid, recent_max.into()]).await?;
@@ -80,7 +77,7 @@ impl Work for LoadRoom {
             head_event,
             depth,
             head_pos,
-            bump_pos,
+            bump_at,
             state_version,
             counts: Counts { total, main },
             state: tx.all(&ROOM_STATE, &[nid]).await?,

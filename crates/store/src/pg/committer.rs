@@ -78,8 +78,11 @@ impl Committer {
             slots.push(Slot::new(next));
         }
         meter::group("postgres", slots.len());
-        match self.commit(&mut slots).await {
+        let started = Instant::now();
+        let verdict = self.commit(&mut slots).await;
+        match verdict {
             Verdict::Committed(mut reported) => {
+                meter::commit("postgres", started.elapsed());
                 for slot in &slots {
                     if slot.outcome.is_ok() {
                         slot.job.committed();
@@ -154,8 +157,8 @@ impl Committer {
                     let most_ms = 2_u64 << collisions.min(8);
                     sleep(Duration::from_millis(rand::random_range(1..=most_ms))).await;
                 }
-                Ended::Lost { server, reason } => {
-                    self.drop_link(server, &reason);
+                Ended::Lost(reason) => {
+                    self.drop_link(&reason);
                     if Instant::now() >= deadline {
                         return Verdict::Failed(StoreError::Unavailable(reason));
                     }
@@ -166,7 +169,7 @@ impl Committer {
                 }
                 Ended::InDoubt { end, reason } => {
                     doubt = Some(Doubt { end, commits: lane.commits + 1, reason });
-                    self.drop_link(false, "the answer to a commit was lost");
+                    self.drop_link("the answer to a commit was lost");
                 }
                 Ended::Refused(error) => return Verdict::Failed(error),
             }
@@ -210,12 +213,10 @@ impl Committer {
     }
 
     /// Gives up the connection: its socket is closed, not the statement cancelled.
-    fn drop_link(&mut self, server: bool, reason: &str) {
+    fn drop_link(&mut self, reason: &str) {
         tracing::warn!(reason, "a committer lost its connection to PostgreSQL");
         self.client = None;
-        if server {
-            self.shared.drop_pool();
-        }
+        self.shared.drop_pool();
     }
 
     /// Forgets a lane that is no longer ours.
@@ -239,7 +240,7 @@ impl Committer {
         match bounded(claim::renew(client, lane)).await {
             Ok(true) => {}
             Ok(false) => self.disown().await,
-            Err(error) => self.drop_link(false, &error.to_string()),
+            Err(error) => self.drop_link(&error.to_string()),
         }
     }
 }

@@ -43,6 +43,8 @@ const READS_MAX: usize = 8_192;
 const POOL_WAIT: Duration = Duration::from_secs(5);
 /// Longest a read may run; then its connection is given up.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often a read is tried again when its connection breaks.
+const READ_TRIES: usize = 2;
 /// How often we look for what other nodes did.
 const POLL_EVERY: Duration = Duration::from_millis(500);
 
@@ -285,29 +287,50 @@ impl ReadPool {
         self.pool.retain(|_, _| false);
     }
 
-    /// One read in one snapshot. `BEGIN` travels with the first statement, the end with whatever
-    /// comes next: a read of one statement is one round trip.
+    /// One read in one snapshot; again with another connection when the first turns out to be dead.
     async fn read(&self, job: &mut dyn Job) -> Result<()> {
-        let client = self.get().await?;
-        if job.abandoned() {
-            return Ok(());
-        }
         let waited = job.age();
+        for _ in 0..READ_TRIES {
+            if job.abandoned() {
+                break;
+            }
+            let (outcome, fault) = self.read_once(job, waited).await;
+            if fault < Fault::Lost {
+                return outcome;
+            }
+        }
+        self.read_once(job, waited).await.0
+    }
+
+    /// `BEGIN` travels with the first statement, the end with whatever comes next: a read of one
+    /// statement is one round trip.
+    async fn read_once(&self, job: &mut dyn Job, waited: Duration) -> (Result<()>, Fault) {
+        let client = match self.get().await {
+            Ok(client) => client,
+            Err(error) => return (Err(error), Fault::None),
+        };
         let started = Instant::now();
         send_ahead(&client, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
         let faults = Faults::default();
         let mut tx = Tx::new(Conn::Pg(Session::new(&client, &faults)), None);
         let outcome = timeout(READ_TIMEOUT, job.run(&mut tx)).await;
         meter::work(job.name(), waited, started.elapsed());
-        match (&outcome, faults.worst()) {
-            (Ok(_), Fault::None | Fault::Statement | Fault::Collision) => {
+        let fault = faults.worst();
+        let outcome = match outcome {
+            Ok(outcome) if fault < Fault::Lost => {
                 send_ahead(&client, "ROLLBACK");
+                outcome
             }
-            (_, Fault::ServerLost) => self.drop_all(),
-            _ => drop(Object::take(client)),
-        }
-        outcome.unwrap_or_else(|_| {
-            Err(StoreError::Unavailable(format!("{} took too long", job.name())))
-        })
+            Ok(outcome) => {
+                // The others have most likely lost their server too.
+                self.drop_all();
+                outcome
+            }
+            Err(_) => {
+                drop(Object::take(client));
+                Err(StoreError::Unavailable(format!("{} took too long", job.name())))
+            }
+        };
+        (outcome, fault)
     }
 }

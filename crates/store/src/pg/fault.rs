@@ -15,11 +15,9 @@ pub(super) enum Fault {
     Statement = 1,
     /// It collided with another transaction: run again.
     Collision = 2,
-    /// The connection, or the server behind it, is of no more use.
+    /// The connection, or the server behind it, is of no more use: it broke, or the server said that
+    /// it is going away or no longer takes writes.
     Lost = 3,
-    /// The server said that it is going away or no longer takes writes: so are its other
-    /// connections.
-    ServerLost = 4,
 }
 
 impl Fault {
@@ -36,8 +34,8 @@ impl Fault {
             SqlState::READ_ONLY_SQL_TRANSACTION
             | SqlState::ADMIN_SHUTDOWN
             | SqlState::CRASH_SHUTDOWN
-            | SqlState::CANNOT_CONNECT_NOW => Self::ServerLost,
-            SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT => Self::Lost,
+            | SqlState::CANNOT_CONNECT_NOW
+            | SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT => Self::Lost,
             ref code if code.code().starts_with("08") => Self::Lost,
             _ => Self::Statement,
         }
@@ -60,8 +58,7 @@ impl Faults {
             0 => Fault::None,
             1 => Fault::Statement,
             2 => Fault::Collision,
-            3 => Fault::Lost,
-            _ => Fault::ServerLost,
+            _ => Fault::Lost,
         }
     }
 }

@@ -54,7 +54,7 @@ pub(super) enum Ended {
     /// It collided with another transaction: run again.
     Collided,
     /// Nothing was committed, and the connection is of no more use.
-    Lost { server: bool, reason: String },
+    Lost(String),
     /// The lane has passed to another owner; nothing was committed.
     Fenced,
     /// The answer to the commit was lost.
@@ -88,7 +88,7 @@ pub(super) async fn run(
         }
     };
     if timeout(RUN_TIMEOUT, works).await.is_err() {
-        return Ended::Lost { server: false, reason: "a group took too long".to_owned() };
+        return Ended::Lost("a group took too long".to_owned());
     }
     let announces = slots.iter().any(|slot| !slot.notes.is_empty());
     if group.faults.worst() == Fault::None {
@@ -96,10 +96,9 @@ pub(super) async fn run(
     }
     let refused = || slots.iter().find_map(|slot| slot.outcome.clone().err());
     match group.faults.worst() {
-        Fault::Lost | Fault::ServerLost => Ended::Lost {
-            server: group.faults.worst() == Fault::ServerLost,
-            reason: refused().map_or_else(|| "connection lost".to_owned(), |it| it.to_string()),
-        },
+        Fault::Lost => {
+            Ended::Lost(refused().map_or_else(|| "connection lost".to_owned(), |it| it.to_string()))
+        }
         fault => {
             send_ahead(client, "ROLLBACK");
             match fault {
@@ -191,16 +190,18 @@ impl Group<'_> {
 
     /// Moves the lane, commits, and looks where all lanes are now: one round trip.
     async fn commit(&self, announces: bool) -> Ended {
-        let end = self.end.load(Ordering::Relaxed);
+        // Places that only failed works took are not used up: a lane must not move without somebody
+        // telling the publisher.
+        let end = if announces { self.end.load(Ordering::Relaxed) } else { self.lane.pos };
         let prepared =
             join(self.client.prepare_cached(ADVANCE), self.client.prepare_cached(SNAPSHOT));
         let (advance, snapshot) = match timeout(RUN_TIMEOUT, prepared).await {
             Ok((Ok(advance), Ok(snapshot))) => (advance, snapshot),
             Ok((Err(error), _) | (_, Err(error))) => {
-                return Ended::Lost { server: false, reason: describe(&error) };
+                return Ended::Lost(describe(&error));
             }
             Err(_) => {
-                return Ended::Lost { server: false, reason: "the server is silent".to_owned() };
+                return Ended::Lost("the server is silent".to_owned());
             }
         };
         let (key, epoch) = (self.lane.key(), self.lane.epoch);
@@ -225,7 +226,7 @@ impl Group<'_> {
                     Told::Fenced => Ended::Fenced,
                     Told::Collided => Ended::Collided,
                     Told::Refused(error) => Ended::Refused(error),
-                    Told::Lost { server, reason } => Ended::Lost { server, reason },
+                    Told::Lost(reason) => Ended::Lost(reason),
                     Told::InDoubt(reason) => Ended::InDoubt { end, reason },
                 }
             }
@@ -238,7 +239,7 @@ enum Told {
     Fenced,
     Collided,
     Refused(StoreError),
-    Lost { server: bool, reason: String },
+    Lost(String),
     InDoubt(String),
 }
 
@@ -254,7 +255,7 @@ fn told(advance: Option<&Error>, commit: Option<&Error>) -> Told {
             Fault::Statement | Fault::None => {
                 Told::Refused(super::fault::named_error("lane", error))
             }
-            fault => Told::Lost { server: fault == Fault::ServerLost, reason: describe(error) },
+            Fault::Lost => Told::Lost(describe(error)),
         },
         // A deferred constraint, or a collision noticed at the end.
         (_, Some(error)) if answered(error) && Fault::of(error) == Fault::Collision => {

@@ -1,5 +1,7 @@
-//! SQLite: one writer thread that commits many works at once, and reader threads.
+//! SQLite: one writer thread that commits many works at once, reader threads, and one that
+//! copies the log back.
 
+mod checkpoint;
 mod engine;
 mod readers;
 mod statement;

@@ -24,6 +24,9 @@ pub use self::{
 };
 use crate::{Commit, Db, DbConfig, Schema};
 
+/// Commits that wait for a test to read its feed: more than any test writes, for most never look.
+const FEED_MAX: usize = 1_000_000;
+
 /// A database of one test. Derefs to [`Db`].
 pub struct TestDb {
     db: Db,
@@ -43,7 +46,7 @@ impl Deref for TestDb {
 impl TestDb {
     /// Opens a database by hand: another node on the same one, or one that must survive its process.
     pub async fn open(config: DbConfig, schemas: &[&'static Schema]) -> crate::Result<Self> {
-        let (db, feed) = Db::open(&config, schemas).await?;
+        let (db, feed) = Db::open_feeding(&config, schemas, FEED_MAX).await?;
         Ok(Self { db, feed, config, schemas: schemas.to_vec() })
     }
 
@@ -82,7 +85,7 @@ impl TestDb {
 
     async fn open_again(&mut self) {
         let (db, feed) =
-            Db::open(&self.config, &self.schemas).await.expect("the database opens again");
+            Db::open_feeding(&self.config, &self.schemas, FEED_MAX).await.expect("it opens again");
         self.db = db;
         self.feed = feed;
     }

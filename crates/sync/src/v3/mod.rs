@@ -3,6 +3,8 @@
 pub mod response;
 mod rooms;
 
+pub(crate) use rooms::stripped_state;
+
 use std::{sync::Arc, time::Duration};
 
 use haechi_base::{

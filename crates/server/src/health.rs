@@ -1,0 +1,36 @@
+//! What watches the server.
+
+use std::time::Duration;
+
+use axum::{Router, http::StatusCode, response::IntoResponse, routing::get};
+use haechi_accounts::Accounts;
+use haechi_telemetry::Recorder;
+use tokio::{sync::watch, time::timeout};
+
+/// How long the database may take to answer a server that calls itself ready.
+const DATABASE: Duration = Duration::from_secs(2);
+
+/// `/healthz`: the process lives. `/readyz`: it can serve; 503 while it shuts down and when the
+/// database does not answer.
+pub(crate) fn routes(accounts: Accounts, closing: watch::Receiver<bool>) -> Router {
+    Router::new().route("/healthz", get(async || "ok\n")).route(
+        "/readyz",
+        get(async move || {
+            if *closing.borrow() {
+                return (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n").into_response();
+            }
+            match timeout(DATABASE, accounts.count_up_to(1)).await {
+                Ok(Ok(_)) => "ready\n".into_response(),
+                _ => (StatusCode::SERVICE_UNAVAILABLE, "no database\n").into_response(),
+            }
+        }),
+    )
+}
+
+/// `/metrics`, as Prometheus reads it.
+pub(crate) fn metrics(recorder: Recorder) -> Router {
+    Router::new().route(
+        "/metrics",
+        get(async move || ([("content-type", "text/plain; version=0.0.4")], recorder.render())),
+    )
+}

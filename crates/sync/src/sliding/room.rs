@@ -1,0 +1,308 @@
+//! One room of a sliding sync answer.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use haechi_base::{Positions, RoomNid};
+use haechi_matrix::{auth::Membership, pdu::Pdu};
+use haechi_rooms::{PageToken, Recent, Room, Snapshot, Standing};
+use serde::Deserialize;
+
+use super::{
+    Pass,
+    conn::{Conn, Sent},
+    lists::Details,
+    response::{self, Hero},
+};
+use crate::{
+    Inner, Result,
+    room::{event_for, heroes, needs_heroes, state_event},
+    v3::stripped_state,
+};
+
+const MEMBER: &str = "m.room.member";
+
+impl Inner {
+    /// `None` when there is nothing new in the room.
+    pub(super) async fn sliding_room(
+        &self,
+        pass: &Pass<'_>,
+        conn: &mut Conn,
+        nid: RoomNid,
+        details: &Details,
+    ) -> Result<Option<response::Room>> {
+        let standing = conn
+            .rooms
+            .iter()
+            .flat_map(|rooms| rooms.iter())
+            .find(|standing| standing.room == nid)
+            .copied();
+        let Some(standing) = standing else { return Ok(None) };
+        let sent = conn.sent.get(&nid).cloned();
+        if let Some(sent) = &sent {
+            let news = pass.sorted.rooms.get(&nid);
+            let more = details.timeline_limit > sent.timeline_limit
+                || details.required.iter().any(|pair| !sent.required.contains(pair));
+            let moved = news.is_some_and(|news| news.event || news.membership || news.read_state)
+                || self.has_moved(nid, &sent.until, &pass.until).await?;
+            let read = news.is_some_and(|news| news.receipt);
+            if !more && !moved && !read {
+                return Ok(None);
+            }
+        }
+        let room = self.rooms.room(nid).await?;
+        let out = match standing.membership {
+            Membership::Join => self.joined_room(pass, conn, &room, details, sent.as_ref()).await?,
+            Membership::Invite | Membership::Knock => {
+                sent.is_none().then(|| invited_room(pass, &room))
+            }
+            Membership::Leave | Membership::Ban => {
+                self.left_room(pass, &room, &standing, sent.as_ref()).await?
+            }
+        };
+        if let Some(out) = &out {
+            let required = match &sent {
+                Some(sent) if details.required.iter().all(|pair| sent.required.contains(pair)) => {
+                    Arc::clone(&sent.required)
+                }
+                _ => Arc::new(details.required.clone()),
+            };
+            let before = sent.map_or(0, |sent| sent.timeline_limit);
+            let sent = Sent {
+                until: pass.until.clone(),
+                timeline_limit: before.max(details.timeline_limit),
+                required,
+                unread: (out.notification_count, out.highlight_count),
+            };
+            conn.sent.insert(nid, sent);
+        }
+        Ok(out)
+    }
+
+    /// Has the room a newer event than the client has been told?
+    async fn has_moved(&self, nid: RoomNid, from: &Positions, to: &Positions) -> Result<bool> {
+        if from == to {
+            return Ok(false);
+        }
+        Ok(!from.covers(self.rooms.room(nid).await?.head_pos()))
+    }
+
+    async fn joined_room(
+        &self,
+        pass: &Pass<'_>,
+        conn: &Conn,
+        room: &Arc<Room>,
+        details: &Details,
+        sent: Option<&Sent>,
+    ) -> Result<Option<response::Room>> {
+        let viewer = pass.viewer();
+        let expanded = sent.is_some_and(|sent| details.timeline_limit > sent.timeline_limit);
+        let beginning = Positions::default();
+        let from = match sent {
+            Some(sent) if !expanded => &sent.until,
+            _ => &beginning,
+        };
+        let limit = details.timeline_limit.max(sent.map_or(0, |sent| sent.timeline_limit.min(1)));
+        let mut recent = self.rooms.timeline(room, from, &pass.until, limit).await?;
+        if sent.is_none() || expanded {
+            recent.events = self.rooms.visible(room, &viewer.user_id, recent.events).await?;
+        }
+        let snapshot = room.snapshot();
+        let state = self.required_state(room, &snapshot, pass, details, sent, &recent).await?;
+        let unread = self.rooms.unread(room, viewer.user).await?.overall();
+        if sent.is_some_and(|sent| sent.unread == unread)
+            && recent.events.is_empty()
+            && state.is_empty()
+        {
+            return Ok(None);
+        }
+        let first = recent.events.first().map_or(snapshot.seq + 1, |event| event.seq);
+        let known = sent
+            .map(|sent| &sent.until)
+            .or_else(|| pass.since.as_ref().map(|since| &since.positions));
+        let live = known.map_or(0, |known| {
+            recent.events.iter().filter(|event| !known.covers(event.pos)).count()
+        });
+        let members_moved =
+            recent.limited || recent.events.iter().any(|event| is_member(&event.pdu));
+        let shows_members = sent.is_none() || members_moved;
+        let text = |kind: &str, field: &str| text_of(&snapshot, kind, field);
+        let is_dm = conn.direct.iter().any(|direct| direct.contains(&room.room_id));
+        Ok(Some(response::Room {
+            name: text("m.room.name", "name").or_else(|| text("m.room.canonical_alias", "alias")),
+            avatar: text("m.room.avatar", "url"),
+            initial: sent.is_none().then_some(true),
+            is_dm: is_dm.then_some(true),
+            invite_state: None,
+            notification_count: unread.0,
+            highlight_count: unread.1,
+            prev_batch: (!recent.events.is_empty()).then(|| PageToken(first - 1).to_string()),
+            limited: recent.limited || expanded,
+            timeline: recent.events.iter().map(|event| event_for(viewer, event)).collect(),
+            required_state: state.iter().map(|pdu| state_event(room, pdu)).collect(),
+            joined_count: shows_members.then_some(snapshot.joined.len() as u64),
+            invited_count: shows_members.then(|| u64::try_from(snapshot.invited).unwrap_or(0)),
+            num_live: Some(live as u64),
+            bump_stamp: Some(snapshot.bump_at.0),
+            heroes: (shows_members && needs_heroes(&snapshot))
+                .then(|| shown_heroes(&snapshot, viewer)),
+        }))
+    }
+
+    /// The state asked for: all of it at first, then what changed.
+    async fn required_state(
+        &self,
+        room: &Arc<Room>,
+        snapshot: &Snapshot,
+        pass: &Pass<'_>,
+        details: &Details,
+        sent: Option<&Sent>,
+        recent: &Recent,
+    ) -> Result<Vec<Arc<Pdu>>> {
+        let viewer = pass.viewer();
+        let me = viewer.user_id.as_str();
+        let lazy = details.required.iter().any(|(kind, key)| kind == MEMBER && key == "$LAZY");
+        let mut state = match sent {
+            None => matching(snapshot, &details.required, me),
+            Some(sent) => {
+                let new: Vec<(String, String)> = details
+                    .required
+                    .iter()
+                    .filter(|pair| !sent.required.contains(pair))
+                    .cloned()
+                    .collect();
+                let mut state = matching(snapshot, &new, me);
+                let touched = recent.limited
+                    || recent.events.iter().any(|event| event.pdu.state_key().is_some());
+                if touched {
+                    let since = self.rooms.seq_at(room.nid, &sent.until).await?;
+                    let changed = self.rooms.state_changes(room, since, i64::MAX).await?;
+                    state.extend(changed.into_iter().filter(|pdu| {
+                        is_wanted(&details.required, pdu, me)
+                            || (lazy && is_member(pdu) && recent.limited)
+                    }));
+                }
+                state
+            }
+        };
+        if lazy {
+            let mut users: BTreeSet<&str> =
+                recent.events.iter().map(|event| event.pdu.sender().as_str()).collect();
+            let targets = recent.events.iter().filter(|event| is_member(&event.pdu));
+            users.extend(targets.filter_map(|event| event.pdu.state_key()));
+            for user in users {
+                let given = state.iter().any(|pdu| is_member(pdu) && pdu.state_key() == Some(user));
+                let is_new = pass.listener.send_member(&viewer.device, room.nid, user);
+                if !given
+                    && (is_new || sent.is_none())
+                    && let Some(pdu) = snapshot.state.get(MEMBER, user)
+                {
+                    state.push(Arc::clone(pdu));
+                }
+            }
+        }
+        Ok(state)
+    }
+
+    /// A room that the user has left since the client was told of it: the leave, once.
+    async fn left_room(
+        &self,
+        pass: &Pass<'_>,
+        room: &Arc<Room>,
+        standing: &Standing,
+        sent: Option<&Sent>,
+    ) -> Result<Option<response::Room>> {
+        let Some(sent) = sent else { return Ok(None) };
+        if sent.until.covers(standing.pos) {
+            return Ok(None);
+        }
+        let viewer = pass.viewer();
+        let mut recent = self.rooms.up_to(room, standing.seq, sent.timeline_limit.max(1)).await?;
+        recent.events.retain(|event| !sent.until.covers(event.pos));
+        recent.events = self.rooms.visible(room, &viewer.user_id, recent.events).await?;
+        let own = self.rooms.up_to(room, standing.seq, 1).await?.events;
+        let first = recent.events.first().map_or(standing.seq + 1, |event| event.seq);
+        Ok(Some(response::Room {
+            prev_batch: Some(PageToken(first - 1).to_string()),
+            timeline: recent.events.iter().map(|event| event_for(viewer, event)).collect(),
+            required_state: own.iter().map(|event| state_event(room, &event.pdu)).collect(),
+            num_live: Some(recent.events.len() as u64),
+            ..response::Room::default()
+        }))
+    }
+}
+
+fn invited_room(pass: &Pass<'_>, room: &Room) -> response::Room {
+    let snapshot = room.snapshot();
+    response::Room {
+        initial: Some(true),
+        invite_state: Some(stripped_state(room, pass.viewer()).events),
+        name: text_of(&snapshot, "m.room.name", "name"),
+        avatar: text_of(&snapshot, "m.room.avatar", "url"),
+        bump_stamp: Some(snapshot.bump_at.0),
+        ..response::Room::default()
+    }
+}
+
+fn is_member(pdu: &Pdu) -> bool {
+    *pdu.kind() == ruma::events::TimelineEventType::RoomMember
+}
+
+fn is_wanted(required: &[(String, String)], pdu: &Pdu, me: &str) -> bool {
+    let kind = pdu.kind().to_string();
+    let key = pdu.state_key().unwrap_or_default();
+    required.iter().any(|(wanted, wanted_key)| {
+        (wanted == "*" || *wanted == kind)
+            && match wanted_key.as_str() {
+                "*" => true,
+                "$ME" => key == me,
+                "$LAZY" => false,
+                exact => exact == key,
+            }
+    })
+}
+
+/// The current state that matches, each event once.
+fn matching(snapshot: &Snapshot, required: &[(String, String)], me: &str) -> Vec<Arc<Pdu>> {
+    if required.iter().any(|(kind, _)| kind == "*") {
+        return snapshot.state.iter().filter(|pdu| is_wanted(required, pdu, me)).cloned().collect();
+    }
+    let mut found: Vec<Arc<Pdu>> = Vec::new();
+    let mut add = |pdu: &Arc<Pdu>| {
+        if !found.iter().any(|known| known.event_id() == pdu.event_id()) {
+            found.push(Arc::clone(pdu));
+        }
+    };
+    for (kind, key) in required {
+        match key.as_str() {
+            "*" => snapshot.state.of_type(kind).for_each(|(_, pdu)| add(pdu)),
+            "$LAZY" => {}
+            "$ME" => snapshot.state.get(kind, me).into_iter().for_each(&mut add),
+            exact => snapshot.state.get(kind, exact).into_iter().for_each(&mut add),
+        }
+    }
+    found
+}
+
+fn text_of(snapshot: &Snapshot, kind: &str, field: &str) -> Option<String> {
+    let content: serde_json::Value = snapshot.state.get(kind, "")?.content_as().ok()?;
+    content[field].as_str().filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+fn shown_heroes(snapshot: &Snapshot, viewer: &crate::Viewer) -> Vec<Hero> {
+    #[derive(Deserialize, Default)]
+    struct Shown {
+        displayname: Option<String>,
+        avatar_url: Option<String>,
+    }
+    heroes(snapshot, &viewer.user_id)
+        .into_iter()
+        .map(|user_id| {
+            let shown: Shown = snapshot
+                .state
+                .get(MEMBER, user_id.as_str())
+                .and_then(|pdu| pdu.content_as().ok())
+                .unwrap_or_default();
+            Hero { user_id, displayname: shown.displayname, avatar_url: shown.avatar_url }
+        })
+        .collect()
+}
