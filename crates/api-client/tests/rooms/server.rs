@@ -12,9 +12,11 @@ use axum::{
 use haechi_accounts::{AccountSettings, Accounts, Presence};
 use haechi_api_client::{App, FilterCache, Handles, RegistrationMode, Settings, router};
 use haechi_base::{Clock, Millis};
+use haechi_blob::Blob;
 use haechi_http::{RateLimiter, StackSettings, stack};
 use haechi_keys::Keys;
 use haechi_matrix::RoomVersion;
+use haechi_media::{Media, MediaConfig};
 use haechi_rooms::Rooms;
 use haechi_store::testing::TestDb;
 use haechi_sync::Sync;
@@ -32,6 +34,7 @@ pub(crate) struct Server {
     pub(crate) rooms: Rooms,
     _closing: watch::Sender<bool>,
     _db: TestDb,
+    _folder: tempfile::TempDir,
 }
 
 /// A user who is logged in.
@@ -63,22 +66,36 @@ impl Server {
             clock.clone(),
             closed,
         );
+        let folder = tempfile::tempdir().unwrap();
+        let blob = Blob::folder(&folder.path().join("media")).unwrap();
+        let media = Media::new(MediaConfig::new("haechi.example"), db.clone(), blob, clock.clone())
+            .unwrap();
         let app = App::new(Handles {
             settings: Settings {
                 public_base_url: "https://haechi.example".to_owned(),
                 registration: RegistrationMode::Open,
                 default_room_version: RoomVersion::V12,
+                media_without_token: false,
             },
             limiter: RateLimiter::off(),
             presence: Presence::new(db.clone(), clock.clone(), false),
             accounts,
             rooms: rooms.clone(),
             keys,
+            media,
             sync,
             filters: FilterCache::default(),
         });
         let router = stack(router(app), &StackSettings::default());
-        Self { router, txns: AtomicU64::new(0), clock, rooms, _closing: closing, _db: db }
+        Self {
+            router,
+            txns: AtomicU64::new(0),
+            clock,
+            rooms,
+            _closing: closing,
+            _db: db,
+            _folder: folder,
+        }
     }
 
     async fn ask(&self, method: Method, path: &str, token: &str, body: &Json) -> (u16, Json) {
