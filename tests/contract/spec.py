@@ -116,9 +116,7 @@ class Spec:
     def violations(self, schema_uri: str, body: Any) -> list[str]:
         """What in `body` does not fit the schema at `schema_uri`, one sentence each."""
         if schema_uri not in self._validators:
-            self._validators[schema_uri] = Validator(
-                {"$ref": schema_uri}, registry=self._registry, format_checker=self._formats
-            )
+            self._validators[schema_uri] = Validator({"$ref": schema_uri}, registry=self._registry, format_checker=self._formats)
         return [describe(e) for e in self._validators[schema_uri].iter_errors(body)]
 
     def event_schema(self, event: dict[str, Any]) -> str | None:

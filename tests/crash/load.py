@@ -71,7 +71,7 @@ class Load:
         for attempt in itertools.count():
             try:
                 answer = await person.account.request(method, path, **kwargs)
-            except (aiohttp.ClientError, asyncio.TimeoutError, OSError):
+            except (TimeoutError, aiohttp.ClientError, OSError):
                 answer = None
             if answer is not None and answer.status < 500 and answer.status != 429:
                 self.log.retries += attempt > 0

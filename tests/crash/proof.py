@@ -63,9 +63,7 @@ class Proof:
         acknowledged = self.load.log.events
         broken = [f"{txn}: {event} is there {there[event]} times" for txn, (_, event, _) in acknowledged.items() if there[event] != 1]
         self.check("every acknowledged event is there exactly once", broken, len(acknowledged))
-        bodies = Counter(
-            e["content"].get("body") for events in self.walks.values() for e in events if e["type"] == "m.room.message"
-        )
+        bodies = Counter(e["content"].get("body") for events in self.walks.values() for e in events if e["type"] == "m.room.message")
         doubled = [f"{body}: {times} times" for body, times in bodies.items() if times != 1]
         self.check("no message was stored twice", doubled, len(bodies))
         unknown = [str(b) for b in bodies if b not in acknowledged]

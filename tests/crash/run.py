@@ -40,7 +40,10 @@ async def crash(server: Server, kills: int) -> Proof:
             began = time.monotonic()
             await asyncio.to_thread(server.kill)
             await asyncio.to_thread(server.start)
-            print(f"kill {number + 1} of {kills}: {before} messages acknowledged, back in {time.monotonic() - began:.2f} s", flush=True)
+            print(
+                f"kill {number + 1} of {kills}: {before} messages acknowledged, back in {time.monotonic() - began:.2f} s",
+                flush=True,
+            )
         await asyncio.sleep(UP_SECS[1])
         load.sending = False
         await asyncio.wait_for(asyncio.gather(*writers), SETTLE_LIMIT_SECS)

@@ -87,7 +87,7 @@ class Http:
                 parsed = None
             return Answer(response.status, dict(response.headers), raw, parsed)
 
-    async def register(self, prefix: str = "user") -> "Account":
+    async def register(self, prefix: str = "user") -> Account:
         """Makes an account with a new name, in one request."""
         name = unique(prefix)
         answer = await self.request(

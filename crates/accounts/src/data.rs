@@ -27,8 +27,10 @@ impl Accounts {
         if !content.get().trim_start().starts_with('{') {
             return Err(Refusal::InvalidValue("account data is a JSON object").into());
         }
-        let kind = kind.to_owned();
-        Ok(self.0.db.write(PutAccountData { user, room, kind, content }).await??)
+        let work = PutAccountData { user, room, kind: kind.to_owned(), content };
+        let pos = self.0.db.write(work).await??;
+        self.0.ignored.written(user, kind);
+        Ok(pos)
     }
 
     /// Sets an entry to what `edit` makes of it as it is now; nobody comes between. `edit` may run
@@ -44,8 +46,10 @@ impl Accounts {
         F: Fn(Option<Json>) -> Option<Json> + Send + Sync + 'static,
     {
         check_kind(kind)?;
-        let kind = kind.to_owned();
-        Ok(self.0.db.write(EditAccountData { user, room, kind, edit }).await??)
+        let work = EditAccountData { user, room, kind: kind.to_owned(), edit };
+        let pos = self.0.db.write(work).await??;
+        self.0.ignored.written(user, kind);
+        Ok(pos)
     }
 
     /// One entry of account data.

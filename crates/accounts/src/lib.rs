@@ -14,6 +14,7 @@ mod data;
 mod devices;
 mod directory;
 mod error;
+mod ignored;
 pub mod limits;
 mod model;
 mod passwords;
@@ -35,6 +36,7 @@ use ruma::{OwnedServerName, ServerName};
 
 pub use accounts::Registration;
 pub use error::{AccountError, Refusal, Result};
+pub use ignored::Ignored;
 pub use model::{
     AccountDatum, AccountInfo, Device, DeviceWish, FoundUser, Login, RegistrationToken, Session,
     Tokens,
@@ -47,6 +49,7 @@ pub use store::{
 pub use users::Users;
 pub use watch::{DeviceHooks, HookFuture};
 
+use ignored::IgnoredCache;
 use passwords::Passwords;
 use tokens::{Seen, TokenCache};
 use watch::Watch;
@@ -83,6 +86,7 @@ struct Inner {
     users: Users,
     passwords: Passwords,
     watch: Watch,
+    ignored: IgnoredCache,
     /// Devices that were used and whose rows do not say so yet.
     seen: Mutex<HashMap<(UserNid, String), Seen>>,
 }
@@ -100,7 +104,8 @@ impl Accounts {
         let users = Users::new(db.clone());
         let seen = Mutex::default();
         let passwords = Passwords::new();
-        Self(Arc::new(Inner { db, clock, settings, users, passwords, watch, seen }))
+        let ignored = IgnoredCache::new();
+        Self(Arc::new(Inner { db, clock, settings, users, passwords, watch, ignored, seen }))
     }
 
     /// The numbers of users.

@@ -48,3 +48,9 @@ pub const SEEN_WAITING_MAX: usize = 100_000;
 pub const STATUS_BYTES_MAX: usize = 1_024;
 /// Users whose presence is remembered.
 pub const PRESENCES_MAX: usize = 200_000;
+/// Users whom one user can ignore.
+pub const IGNORED_MAX: usize = 10_000;
+/// Lists of ignored users remembered.
+pub const IGNORED_CACHED_MAX: u64 = 100_000;
+/// How long a list of ignored users is remembered before the database is asked again.
+pub const IGNORED_CACHED: Duration = Duration::from_mins(1);

@@ -7,6 +7,8 @@ use haechi_base::UserNid;
 use haechi_http::{ApiError, Authenticate, RateLimiter};
 use haechi_keys::Keys;
 use haechi_matrix::{RoomVersion, filter::SyncFilter};
+use haechi_media::Media;
+use haechi_push::Push;
 use haechi_rooms::Rooms;
 use haechi_sync::Sync;
 use moka::sync::Cache;
@@ -23,6 +25,8 @@ pub struct Settings {
     pub registration: RegistrationMode,
     /// The version of new rooms.
     pub default_room_version: RoomVersion,
+    /// Is media also served by the old paths, to whoever asks without an access token?
+    pub media_without_token: bool,
 }
 
 /// Who may register.
@@ -50,8 +54,12 @@ pub struct Handles {
     pub rooms: Rooms,
     /// Keys and messages between devices.
     pub keys: Keys,
+    /// Push rules, pushers, notifications.
+    pub push: Push,
     /// What changed for whom.
     pub sync: Sync,
+    /// Files.
+    pub media: Media,
     /// Stored filters, compiled.
     pub filters: FilterCache,
 }

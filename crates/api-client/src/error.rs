@@ -3,7 +3,9 @@
 use haechi_accounts::{AccountError, Refusal};
 use haechi_http::ApiError;
 use haechi_keys::KeysError;
-use haechi_matrix::pdu::PduError;
+use haechi_matrix::{pdu::PduError, push_rules::EditError};
+use haechi_media::MediaError;
+use haechi_push::{PushError, Refusal as Refused};
 use haechi_rooms::RoomError;
 use haechi_store::StoreError;
 use http::StatusCode;
@@ -52,6 +54,49 @@ impl From<RoomError> for Error {
             RoomError::InvalidState(why) => ApiError::invalid_room_state(sentence(&why)),
             RoomError::Contended => ApiError::unavailable(),
             RoomError::Store(error) => error.into(),
+        })
+    }
+}
+
+impl From<MediaError> for Error {
+    fn from(error: MediaError) -> Self {
+        let text = sentence(&error.to_string());
+        Self(match error {
+            MediaError::NotFound => ApiError::not_found(text),
+            MediaError::NotYetUploaded => ApiError::not_yet_uploaded(text),
+            MediaError::AlreadyUploaded => ApiError::cannot_overwrite_media(text),
+            MediaError::TooLarge(_) | MediaError::TooLargeForThumbnail => ApiError::too_large(text),
+            MediaError::Refused(_) | MediaError::PreviewRefused => ApiError::forbidden(text),
+            MediaError::TooMuch { retry_after } => ApiError::limit_exceeded(retry_after),
+            MediaError::Interrupted(_) | MediaError::NoThumbnail => ApiError::refused(text),
+            MediaError::NoPreview => ApiError::new(StatusCode::BAD_GATEWAY, "M_UNKNOWN", text),
+            MediaError::Store(error) => error.into(),
+            MediaError::Blob(_) => ApiError::internal(error),
+        })
+    }
+}
+
+impl From<PushError> for Error {
+    fn from(error: PushError) -> Self {
+        let text = sentence(&error.to_string());
+        Self(match error {
+            PushError::Refused(Refused::NoSuchRule) => ApiError::not_found(text),
+            PushError::Refused(Refused::InvalidPusher(_) | Refused::NotAToken) => {
+                ApiError::invalid_param(text)
+            }
+            PushError::Refused(Refused::TooManyPushers(_)) => ApiError::forbidden(text),
+            PushError::Edit(error) => match error {
+                EditError::NotFound | EditError::NeighbourNotFound => ApiError::not_found(text),
+                EditError::ServerDefault
+                | EditError::InvalidId
+                | EditError::NoRoomBetween
+                | EditError::Pattern => ApiError::invalid_param(text),
+                EditError::TooMany => ApiError::forbidden(text),
+            },
+            PushError::Account(error) => return error.into(),
+            PushError::Room(error) => return error.into(),
+            PushError::Store(error) => error.into(),
+            PushError::Fetch(error) => ApiError::internal(error),
         })
     }
 }

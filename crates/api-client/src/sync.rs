@@ -1,4 +1,4 @@
-//! `GET /sync`.
+//! `GET /sync`, and simplified sliding sync.
 
 use std::sync::Arc;
 
@@ -6,18 +6,21 @@ use axum::Router;
 use bytes::BufMut;
 use haechi_http::{ApiError, Call, RouterExt as _, Session};
 use haechi_matrix::filter::SyncFilter;
-use haechi_sync::{SyncError, Viewer, v3};
+use haechi_sync::{SyncError, Viewer, sliding, v3};
 use http::HeaderValue;
 use ruma::api::{
     IncomingRequest, Metadata, OutgoingBody, OutgoingResponse,
-    client::sync::sync_events::v3::{Filter, Request},
+    client::sync::sync_events::{
+        v3::{Filter, Request},
+        v5,
+    },
     error::{DeserializationError, Error as RumaError, IntoHttpError},
 };
 
 use crate::{App, Error, Result};
 
 pub(crate) fn routes(router: Router<App>) -> Router<App> {
-    router.endpoint(sync)
+    router.endpoint(sync).endpoint(sliding)
 }
 
 impl From<SyncError> for Error {
@@ -37,20 +40,23 @@ impl From<SyncError> for Error {
 }
 
 /// Ruma's request, answered with a body of our own making.
-struct SyncRequest(Request);
+struct OwnBody<R>(R);
+
+type SyncRequest = OwnBody<Request>;
+type SlidingRequest = OwnBody<v5::Request>;
 
 /// A body that is JSON already.
 pub(crate) struct Json(pub(crate) Vec<u8>);
 
-impl Metadata for SyncRequest {
-    const METHOD: http::Method = Request::METHOD;
-    const RATE_LIMITED: bool = Request::RATE_LIMITED;
-    type Authentication = <Request as Metadata>::Authentication;
-    type PathBuilder = <Request as Metadata>::PathBuilder;
-    const PATH_BUILDER: Self::PathBuilder = Request::PATH_BUILDER;
+impl<R: Metadata> Metadata for OwnBody<R> {
+    const METHOD: http::Method = R::METHOD;
+    const RATE_LIMITED: bool = R::RATE_LIMITED;
+    type Authentication = R::Authentication;
+    type PathBuilder = R::PathBuilder;
+    const PATH_BUILDER: Self::PathBuilder = R::PATH_BUILDER;
 }
 
-impl IncomingRequest for SyncRequest {
+impl<R: IncomingRequest> IncomingRequest for OwnBody<R> {
     type EndpointError = RumaError;
     type OutgoingResponse = Json;
 
@@ -58,7 +64,7 @@ impl IncomingRequest for SyncRequest {
         request: http::Request<&[u8]>,
         path_args: &[&str],
     ) -> Result<Self, DeserializationError> {
-        Request::try_from_http_request_inner(request, path_args).map(Self)
+        R::try_from_http_request_inner(request, path_args).map(Self)
     }
 }
 
@@ -94,7 +100,7 @@ pub(crate) fn viewer(session: &Session) -> Viewer {
 }
 
 async fn sync(app: App, call: Call<SyncRequest>) -> Result<Json> {
-    let SyncRequest(request) = call.request;
+    let OwnBody(request) = call.request;
     let session = &call.caller;
     let filter = filter(&app, session, request.filter).await?;
     let since = request
@@ -113,6 +119,16 @@ async fn sync(app: App, call: Call<SyncRequest>) -> Result<Json> {
     };
     call.busy.pause();
     let response = app.sync.v3(&request).await?;
+    Ok(Json(serde_json::to_vec(&response).map_err(ApiError::internal)?))
+}
+
+async fn sliding(app: App, call: Call<SlidingRequest>) -> Result<Json> {
+    let OwnBody(body) = call.request;
+    let session = &call.caller;
+    app.presence.synced(session.user, body.set_presence.clone()).await?;
+    let request = sliding::Request { viewer: viewer(session), body };
+    call.busy.pause();
+    let response = app.sync.sliding(&request).await?;
     Ok(Json(serde_json::to_vec(&response).map_err(ApiError::internal)?))
 }
 

@@ -227,6 +227,25 @@ pub const KEYS: &[Key] = &[
         "The largest file that may be uploaded, in bytes.",
     ),
     key(
+        "media.user_bytes_max",
+        Kind::Integer(0, 1_125_899_906_842_624),
+        "0",
+        "How much one user may have uploaded in all, in bytes; 0 for as much as the disk takes.",
+    ),
+    key(
+        "media.user_day_bytes_max",
+        Kind::Integer(0, 1_125_899_906_842_624),
+        "10737418240",
+        "How much one user may upload in a day, in bytes; 0 for as much as he likes.",
+    ),
+    key(
+        "media.without_token",
+        Kind::Switch,
+        "false",
+        "Serve media by the old paths, too, to whoever asks without an access token. For clients \
+         from before Matrix 1.11: everybody who knows the address of a file can then read it.",
+    ),
+    key(
         "media.url_preview",
         Kind::Switch,
         "false",

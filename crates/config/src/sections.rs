@@ -177,6 +177,12 @@ pub enum PresenceMode {
 pub struct Media {
     /// The largest upload, in bytes.
     pub upload_bytes_max: u64,
+    /// The most one user may have uploaded, in bytes; 0: no limit.
+    pub user_bytes_max: u64,
+    /// The most one user may upload in a day, in bytes; 0: no limit.
+    pub user_day_bytes_max: u64,
+    /// Is media served without an access token, by the old paths?
+    pub without_token: bool,
     /// Are pages that users link to fetched for a preview?
     pub url_preview: bool,
     /// Host names to preview; empty for all.
@@ -306,6 +312,9 @@ mod tests {
     fn previews_name_hosts_and_those_below() {
         let media = |allow: &[&str], deny: &[&str]| Media {
             upload_bytes_max: 1,
+            user_bytes_max: 0,
+            user_day_bytes_max: 0,
+            without_token: false,
             url_preview: true,
             url_preview_allow: allow.iter().map(ToString::to_string).collect(),
             url_preview_deny: deny.iter().map(ToString::to_string).collect(),

@@ -145,7 +145,7 @@ fn kind(content_type: &str) -> Option<Kind> {
 }
 
 impl Media {
-    /// What is behind a link, as OpenGraph properties; its image becomes media of this server.
+    /// What is behind a link, as `OpenGraph` properties; its image becomes media of this server.
     ///
     /// Refused addresses and pages that cannot be had are told apart only by what the caller could
     /// know anyway: nothing is said about the network.

@@ -284,7 +284,7 @@ impl Work for KeepMedia {
                 tx.exec_one(&MEDIA_INSERT, &args).await?;
             }
             Target::Promised => {
-                tx.exec_one(&MEDIA_FILL, &[id, content, content_type, name]).await?
+                tx.exec_one(&MEDIA_FILL, &[id, content, content_type, name]).await?;
             }
         }
         if let (Some(uploader), Some(usage)) = (self.uploader, usage) {

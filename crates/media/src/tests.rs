@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use haechi_base::Millis;
-use haechi_store::testing::{TestDb, store_test};
+use haechi_store::testing::{TestDb, check_plans, check_statements, store_test};
 use image::{DynamicImage, ImageFormat};
 
 use super::*;
@@ -29,11 +29,11 @@ struct Bench {
 }
 
 impl Bench {
-    async fn new(db: TestDb) -> Self {
-        Self::with(db, |_| {}).await
+    fn new(db: TestDb) -> Self {
+        Self::with(db, |_| {})
     }
 
-    async fn with(db: TestDb, change: impl FnOnce(&mut MediaConfig)) -> Self {
+    fn with(db: TestDb, change: impl FnOnce(&mut MediaConfig)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = Clock::manual(Millis(1_700_000_000_000));
         let mut config = MediaConfig::new(HERE);
@@ -108,7 +108,7 @@ fn small() -> Form {
 
 #[store_test(schemas(SCHEMA))]
 async fn an_upload_is_found_and_read_in_whole_and_in_part(db: TestDb) {
-    let bench = Bench::new(db).await;
+    let bench = Bench::new(db);
     let about = named("text/plain", "a/notes.txt");
     let bytes = vec![7; 100_000];
     let id = bench.media.upload(ALICE, about, Some(100_000), chunks(&bytes)).await.unwrap();
@@ -128,7 +128,7 @@ async fn an_upload_is_found_and_read_in_whole_and_in_part(db: TestDb) {
 
 #[store_test(schemas(SCHEMA))]
 async fn equal_bytes_are_kept_once_until_the_last_use_is_gone(db: TestDb) {
-    let bench = Bench::new(db).await;
+    let bench = Bench::new(db);
     let first = bench.upload(ALICE, b"equal").await;
     let second = bench.upload(BOB, b"equal").await;
     assert_ne!(first, second);
@@ -149,7 +149,7 @@ async fn equal_bytes_are_kept_once_until_the_last_use_is_gone(db: TestDb) {
 
 #[store_test(schemas(SCHEMA))]
 async fn equal_uploads_at_the_same_time_all_succeed(db: TestDb) {
-    let bench = Bench::new(db).await;
+    let bench = Bench::new(db);
     let uploads = (0..8).map(|i| {
         let media = &bench.media;
         media.upload(UserNid(i), About::default(), None, chunks(b"the same"))
@@ -163,7 +163,7 @@ async fn equal_uploads_at_the_same_time_all_succeed(db: TestDb) {
 
 #[store_test(schemas(SCHEMA))]
 async fn a_crash_between_bytes_and_row_leaves_nothing_for_long(db: TestDb) {
-    let bench = Bench::new(db).await;
+    let bench = Bench::new(db);
     let kept = bench.upload(ALICE, b"kept").await;
     // All that an upload does before its row is written.
     let blob = bench.media.announce_blob().await.unwrap();
@@ -180,7 +180,7 @@ async fn a_crash_between_bytes_and_row_leaves_nothing_for_long(db: TestDb) {
 
 #[store_test(schemas(SCHEMA))]
 async fn an_upload_that_was_given_up_cannot_come_into_use(db: TestDb) {
-    let bench = Bench::new(db).await;
+    let bench = Bench::new(db);
     let source = stream::once(async {
         bench.clock.advance(Duration::from_hours(25));
         assert_eq!(bench.media.sweep().await.unwrap().blobs, 1);
@@ -193,7 +193,7 @@ async fn an_upload_that_was_given_up_cannot_come_into_use(db: TestDb) {
 
 #[store_test(schemas(SCHEMA))]
 async fn too_large_and_broken_uploads_leave_nothing(db: TestDb) {
-    let bench = Bench::with(db, |config| config.upload_bytes_max = 10_000).await;
+    let bench = Bench::with(db, |config| config.upload_bytes_max = 10_000);
     let upload = async |announced, bytes: usize| {
         let source = chunks(&vec![1; bytes]);
         bench.media.upload(ALICE, About::default(), announced, source).await
@@ -213,7 +213,7 @@ async fn too_large_and_broken_uploads_leave_nothing(db: TestDb) {
 #[store_test(schemas(SCHEMA))]
 async fn a_silent_upload_is_given_up(db: TestDb) {
     let stall_max = Duration::from_millis(20);
-    let bench = Bench::with(db, |config| config.upload_stall_max = stall_max).await;
+    let bench = Bench::with(db, |config| config.upload_stall_max = stall_max);
     let silent =
         stream::iter([Ok::<_, Infallible>(Bytes::from_static(b"x"))]).chain(stream::pending());
     let refused = bench.media.upload(ALICE, About::default(), None, silent).await;
@@ -229,8 +229,7 @@ async fn users_have_limits(db: TestDb) {
             promised_max: 2,
             at_once_max: 1,
         };
-    })
-    .await;
+    });
     let upload = async |user, announced, byte| {
         bench.media.upload(user, About::default(), announced, chunks(&[byte; 600])).await
     };
@@ -269,7 +268,7 @@ async fn users_have_limits(db: TestDb) {
 
 #[store_test(schemas(SCHEMA))]
 async fn a_promise_is_kept_once_by_the_one_who_has_it(db: TestDb) {
-    let bench = Bench::new(db).await;
+    let bench = Bench::new(db);
     let (id, expires) = bench.media.promise(ALICE).await.unwrap();
     assert_eq!(expires, bench.clock.now().plus(Duration::from_hours(24)));
     assert!(matches!(bench.found(&id).await, Err(MediaError::NotYetUploaded)));
@@ -288,7 +287,7 @@ async fn a_promise_is_kept_once_by_the_one_who_has_it(db: TestDb) {
 
 #[store_test(schemas(SCHEMA))]
 async fn of_two_who_fill_at_once_one_wins(db: TestDb) {
-    let bench = Bench::new(db).await;
+    let bench = Bench::new(db);
     let (id, _) = bench.media.promise(ALICE).await.unwrap();
     let fill = |bytes: &'static [u8]| {
         bench.media.fill(ALICE, (HERE, &id), About::default(), None, chunks(bytes))
@@ -304,7 +303,7 @@ async fn of_two_who_fill_at_once_one_wins(db: TestDb) {
 
 #[store_test(schemas(SCHEMA))]
 async fn a_promise_that_is_not_kept_expires(db: TestDb) {
-    let bench = Bench::new(db).await;
+    let bench = Bench::new(db);
     let (id, _) = bench.media.promise(ALICE).await.unwrap();
     bench.clock.advance(Duration::from_hours(24));
     let late = bench.media.fill(ALICE, (HERE, &id), About::default(), None, chunks(b"late")).await;
@@ -317,7 +316,7 @@ async fn a_promise_that_is_not_kept_expires(db: TestDb) {
 
 #[store_test(schemas(SCHEMA))]
 async fn who_waits_for_a_promise_is_served_when_it_comes(db: TestDb) {
-    let bench = Bench::new(db).await;
+    let bench = Bench::new(db);
     let (id, _) = bench.media.promise(ALICE).await.unwrap();
     let waiting = bench.media.find((HERE, &id), Duration::from_secs(50));
     let coming = async {
@@ -332,7 +331,7 @@ async fn who_waits_for_a_promise_is_served_when_it_comes(db: TestDb) {
 
 #[store_test(schemas(SCHEMA))]
 async fn closed_content_is_neither_served_nor_taken(db: TestDb) {
-    let bench = Bench::new(db).await;
+    let bench = Bench::new(db);
     let first = bench.upload(ALICE, b"bad").await;
     let second = bench.upload(BOB, b"bad").await;
     bench.media.set_blocked(&first, true).await.unwrap();
@@ -352,7 +351,7 @@ async fn closed_content_is_neither_served_nor_taken(db: TestDb) {
 
 #[store_test(schemas(SCHEMA))]
 async fn uploads_are_listed_page_by_page(db: TestDb) {
-    let bench = Bench::new(db).await;
+    let bench = Bench::new(db);
     let ids = [bench.upload(ALICE, b"1").await, bench.upload(ALICE, b"22").await];
     bench.upload(BOB, b"1").await;
     let (promised, _) = bench.media.promise(ALICE).await.unwrap();
@@ -367,7 +366,7 @@ async fn uploads_are_listed_page_by_page(db: TestDb) {
 
 #[store_test(schemas(SCHEMA))]
 async fn a_thumbnail_is_made_once_and_goes_with_its_original(db: TestDb) {
-    let bench = Bench::new(db).await;
+    let bench = Bench::new(db);
     let id = bench.upload(ALICE, &png(400, 200, 1)).await;
     let found = bench.found(&id).await.unwrap();
     let all = (0..10).map(|_| bench.media.thumbnail(&found, small()));
@@ -389,7 +388,7 @@ async fn a_thumbnail_is_made_once_and_goes_with_its_original(db: TestDb) {
 
 #[store_test(schemas(SCHEMA))]
 async fn what_cannot_be_a_thumbnail_is_told(db: TestDb) {
-    let bench = Bench::with(db, |config| config.picture.bytes_max = 20_000).await;
+    let bench = Bench::with(db, |config| config.picture.bytes_max = 20_000);
     let text = bench.upload(ALICE, b"only text").await;
     let large = bench.upload(ALICE, &vec![0; 20_001]).await;
     let text = bench.found(&text).await.unwrap();
@@ -403,7 +402,7 @@ async fn what_cannot_be_a_thumbnail_is_told(db: TestDb) {
 
 #[store_test(schemas(SCHEMA))]
 async fn thumbnails_beyond_what_can_wait_are_sent_away_and_may_come_again(db: TestDb) {
-    let bench = Bench::new(db).await;
+    let bench = Bench::new(db);
     let id = bench.upload(ALICE, &png(50, 50, 2)).await;
     let found = bench.found(&id).await.unwrap();
     let doors = &bench.media.0.thumbnails.doors;
@@ -417,7 +416,7 @@ async fn thumbnails_beyond_what_can_wait_are_sent_away_and_may_come_again(db: Te
 
 #[store_test(schemas(SCHEMA))]
 async fn a_thumbnail_of_what_was_deleted_meanwhile_is_not_kept(db: TestDb) {
-    let bench = Bench::new(db).await;
+    let bench = Bench::new(db);
     let id = bench.upload(ALICE, &png(50, 50, 3)).await;
     let found = bench.found(&id).await.unwrap();
     bench.media.delete(&id).await.unwrap();
@@ -427,4 +426,12 @@ async fn a_thumbnail_of_what_was_deleted_meanwhile_is_not_kept(db: TestDb) {
     bench.clock.advance(Duration::from_hours(25));
     bench.media.sweep().await.unwrap();
     assert_eq!(bench.blobs(), 0);
+}
+
+#[store_test(schemas(SCHEMA))]
+async fn statements_are_understood_by_both_engines_and_scan_no_table(db: TestDb) {
+    check_statements(&db).await;
+    if !db.is_postgres() {
+        assert!(check_plans(&db, &[]).contains("media::store::MEDIA_BY_ID"));
+    }
 }

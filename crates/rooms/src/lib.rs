@@ -17,6 +17,7 @@ mod notified;
 mod push;
 mod read;
 mod receipts;
+mod relations;
 mod room;
 mod store;
 mod sync;
@@ -43,11 +44,12 @@ pub use notified::{Notified, NotifiedQuery, UnreadRoom};
 pub use push::{Appending, Loading, PushAction, PushRules, Verdict};
 pub use read::{Direction, Page, PageToken};
 pub use receipts::{Receipt, ReceiptKind, Unread};
+pub use relations::{Reader, Related, ThreadPage, ThreadToken};
 pub use room::{Recent, Room, Snapshot};
 pub use typing::Typing;
 
 /// The tables of this crate.
-pub static SCHEMA: Schema = schema!("rooms": "0001_rooms");
+pub static SCHEMA: Schema = schema!("rooms": "0001_rooms", "0002_threads");
 
 /// Rooms kept in memory. Each holds its state and its newest events.
 const ROOMS_CACHED_MAX: u64 = 20_000;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use haechi_accounts::Ignored;
 use haechi_base::{RoomNid, StreamPos, UserNid};
 use haechi_matrix::{auth::Membership, client_event::ClientEvent, pdu::Pdu};
 use ruma::{OwnedEventId, OwnedUserId};
@@ -56,6 +57,14 @@ pub struct Event {
     pub txn: Option<Txn>,
     /// Position of the redaction that emptied it.
     pub redacted_by: Option<StreamPos>,
+}
+
+impl Event {
+    /// Is it one that somebody who ignores these users is not to see? Of ignored users too,
+    /// state is shown (client-server API, "Ignoring Users").
+    pub fn is_hidden_by(&self, ignored: &Ignored) -> bool {
+        self.pdu.state_key().is_none() && ignored.contains(self.sender)
+    }
 }
 
 /// Where a user stands in a room.

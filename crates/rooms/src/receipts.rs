@@ -306,12 +306,11 @@ impl Rooms {
     pub async fn unread(&self, room: &Arc<Room>, user: UserNid) -> Result<Unread> {
         let now = room.live.read().counts;
         let state = self.read_state(room, user).await?;
-        let threads = match state.has_threads(now) {
-            true => {
-                let work = ThreadsUnread { room: room.nid, user, after: state.whole.seq };
-                self.0.db.read(work).await?
-            }
-            false => Vec::new(),
+        let threads = if state.has_threads(now) {
+            let work = ThreadsUnread { room: room.nid, user, after: state.whole.seq };
+            self.0.db.read(work).await?
+        } else {
+            Vec::new()
         };
         Ok(state.unread(now, &threads))
     }
@@ -463,9 +462,10 @@ pub(crate) async fn load_unread(
     now: Counts,
 ) -> StoreResult<Unread> {
     let state = load_read_state(tx, room, user).await?;
-    let threads = match state.has_threads(now) {
-        true => ThreadsUnread { room, user, after: state.whole.seq }.run(tx).await?,
-        false => Vec::new(),
+    let threads = if state.has_threads(now) {
+        ThreadsUnread { room, user, after: state.whole.seq }.run(tx).await?
+    } else {
+        Vec::new()
     };
     Ok(state.unread(now, &threads))
 }

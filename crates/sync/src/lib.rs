@@ -6,6 +6,7 @@
 mod device_lists;
 mod error;
 mod hub;
+mod key_changes;
 mod news;
 mod room;
 pub mod sliding;

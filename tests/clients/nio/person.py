@@ -34,7 +34,7 @@ class Person:
         return nio.AsyncClient(url, name, store_path=str(store), config=settings)
 
     @classmethod
-    async def register(cls, url: str, prefix: str, store: Path) -> "Person":
+    async def register(cls, url: str, prefix: str, store: Path) -> Person:
         """A new account, its keys uploaded."""
         name = unique(prefix)
         client = cls._client(url, name, store)
@@ -44,7 +44,7 @@ class Person:
         return person
 
     @classmethod
-    async def login(cls, url: str, other: "Person", store: Path) -> "Person":
+    async def login(cls, url: str, other: Person, store: Path) -> Person:
         """The same account on a further device."""
         client = cls._client(url, other.name, store)
         done(await client.login(PASSWORD, device_name="another"), nio.LoginResponse)
@@ -87,7 +87,7 @@ class Person:
 
         return await self.until(find, f"the message {body!r}")
 
-    async def create_room(self, *others: "Person", encrypted: bool = False, **settings: Any) -> str:
+    async def create_room(self, *others: Person, encrypted: bool = False, **settings: Any) -> str:
         """A room that these others have joined; everyone's client knows it."""
         if encrypted:
             settings["initial_state"] = [{"type": "m.room.encryption", "state_key": "", "content": {"algorithm": "m.megolm.v1.aes-sha2"}}]

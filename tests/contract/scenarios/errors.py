@@ -80,7 +80,15 @@ async def unknown_endpoints(c: Contract) -> None:
 
 def own_values(user: Account, room_id: str) -> Every:
     """Path values with which the user may do things, so that the body is what is wrong."""
-    return Every(userId=user.user_id, roomId=room_id, roomIdOrAlias=room_id, deviceId=user.device_id, kind="content", keyName="displayname", receiptType="m.read")
+    return Every(
+        userId=user.user_id,
+        roomId=room_id,
+        roomIdOrAlias=room_id,
+        deviceId=user.device_id,
+        kind="content",
+        keyName="displayname",
+        receiptType="m.read",
+    )
 
 
 # A server without these features refuses before it reads a body.
@@ -131,9 +139,7 @@ async def wrong_types(c: Contract) -> None:
         ("setRoomAlias", {"roomAlias": "#x:haechi.test"}, {"room_id": 1}),
     ):
         codes = ("M_BAD_JSON", "M_INVALID_PARAM", "M_MISSING_PARAM", "M_UNKNOWN")
-        answer = await c.http.request(
-            c.spec.operations[op].method, fill(c.spec.operations[op].path, path), token=user.token, body=body
-        )
+        answer = await c.http.request(c.spec.operations[op].method, fill(c.spec.operations[op].path, path), token=user.token, body=body)
         await expect(c, c.spec.operations[op], f"with {body}", answer, 400, *codes[:1] if op != "setProfileField" else codes)
 
 
@@ -174,7 +180,11 @@ async def odd_numbers(c: Contract) -> None:
 
 @scenario
 async def cross_origin(c: Contract) -> None:
-    headers = {"Origin": "https://app.test", "Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "authorization"}
+    headers = {
+        "Origin": "https://app.test",
+        "Access-Control-Request-Method": "PUT",
+        "Access-Control-Request-Headers": "authorization",
+    }
     answer = await c.http.request("OPTIONS", "/_matrix/client/v3/sync", headers=headers)
     allowed = {k.lower(): v for k, v in answer.headers.items()}
     c.check(answer.status in (200, 204), f"preflight: {answer.status}")

@@ -51,8 +51,7 @@ def one_time_keys(user: Account, key: SigningKey, names: list[str], fallback: bo
     """Signed one-time keys."""
     extra = {"fallback": True} if fallback else {}
     return {
-        f"signed_curve25519:{name}": key.sign({"key": b64(secrets.token_bytes(32))} | extra, user.user_id, user.device_id)
-        for name in names
+        f"signed_curve25519:{name}": key.sign({"key": b64(secrets.token_bytes(32))} | extra, user.user_id, user.device_id) for name in names
     }
 
 

@@ -34,9 +34,7 @@ async def safe_content_types(c: Contract) -> None:
     page = b"<script>alert(1)</script>"
     uri = (await c.call("uploadContent", user, data=page, headers={"Content-Type": "text/html"}))["content_uri"]
     where = parts(uri)
-    answer = await c.http.request(
-        "GET", f"/_matrix/client/v1/media/download/{where['serverName']}/{where['mediaId']}", token=user.token
-    )
+    answer = await c.http.request("GET", f"/_matrix/client/v1/media/download/{where['serverName']}/{where['mediaId']}", token=user.token)
     disposition = answer.headers.get("Content-Disposition", "")
     c.check(disposition.startswith("attachment"), f"HTML must be an attachment: {disposition!r}")
     policy = answer.headers.get("Content-Security-Policy", "")

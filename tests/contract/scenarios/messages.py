@@ -236,7 +236,12 @@ async def search(c: Contract) -> None:
     word = unique("needle").replace("-", "")
     event_id = await c.send(alice, room_id, f"a {word} in the hay")
     await c.send(alice, room_id, "only hay")
-    events = {"search_term": word, "keys": ["content.body"], "order_by": "recent", "event_context": {"before_limit": 1, "after_limit": 1}}
+    events = {
+        "search_term": word,
+        "keys": ["content.body"],
+        "order_by": "recent",
+        "event_context": {"before_limit": 1, "after_limit": 1},
+    }
     body = {"search_categories": {"room_events": events}}
     got = (await c.call("search", alice, body=body))["search_categories"]["room_events"]
     c.check([r["result"]["event_id"] for r in got["results"]] == [event_id], f"found: {got!r:.300}")

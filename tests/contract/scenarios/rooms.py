@@ -264,9 +264,7 @@ async def public_directory(c: Contract) -> None:
     seen = await c.call("getRoomVisibilityOnDirectory", bob, roomId=room_id)
     c.check(seen["visibility"] == "public", f"visibility: {seen}")
     await c.call("setRoomVisibilityOnDirectory", alice, roomId=hidden, body={"visibility": "public"})
-    await c.call(
-        "setRoomVisibilityOnDirectory", bob, roomId=room_id, body={"visibility": "private"}, status=403, errcode="M_FORBIDDEN"
-    )
+    await c.call("setRoomVisibilityOnDirectory", bob, roomId=room_id, body={"visibility": "private"}, status=403, errcode="M_FORBIDDEN")
     first = await c.call("queryPublicRooms", bob, body={"filter": {"generic_search_term": name}, "limit": 1})
     c.check("next_batch" in first, "a second page must be offered")
     again = {"filter": {"generic_search_term": name}, "limit": 1, "since": first["next_batch"]}

@@ -67,6 +67,7 @@ async fn messages(
         (Some(until), Direction::Forward) => event.seq <= until,
     };
     let viewer = &call.caller;
+    let ignored = app.accounts.ignored(viewer.user).await?;
     let start = from.unwrap_or(match direction {
         Direction::Backward => room.snapshot().seq,
         Direction::Forward => 0,
@@ -74,7 +75,7 @@ async fn messages(
     let page = app
         .rooms
         .page(&room, &viewer.user_id, direction, Some(start), limit, |event| {
-            in_range(event) && passes(&filter, event)
+            in_range(event) && passes(&filter, event) && !event.is_hidden_by(&ignored)
         })
         .await?;
     let reached = |next: i64| match (until, direction) {
@@ -117,7 +118,8 @@ async fn context(
     let limit = usize::try_from(u64::from(request.limit)).unwrap_or(PAGE_EVENTS_MAX);
     let limit = filter.limit(limit, PAGE_EVENTS_MAX).min(limit).min(PAGE_EVENTS_MAX);
     let (half_before, half_after) = (limit - limit / 2, limit / 2);
-    let wanted = |event: &Event| passes(&filter, event);
+    let ignored = app.accounts.ignored(viewer.user).await?;
+    let wanted = |event: &Event| passes(&filter, event) && !event.is_hidden_by(&ignored);
     let before = app
         .rooms
         .page(&room, user, Direction::Backward, Some(event.seq - 1), half_before, wanted)

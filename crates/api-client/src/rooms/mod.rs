@@ -4,15 +4,17 @@ mod create;
 mod history;
 mod membership;
 mod receipts;
+mod relations;
 mod send;
 mod state;
 
 use std::sync::Arc;
 
 use axum::Router;
+use haechi_accounts::Ignored;
 use haechi_http::{ApiError, Session};
 use haechi_matrix::{auth::Membership, client_event::UserUnsigned};
-use haechi_rooms::{Actor, Event, MemberProfile, Room};
+use haechi_rooms::{Actor, Event, MemberProfile, Reader, Room};
 use ruma::{OwnedRoomId, OwnedRoomOrAliasId, RoomId, UserId, serde::Raw};
 use serde_json::value::RawValue;
 
@@ -24,7 +26,8 @@ pub(crate) fn routes(router: Router<App>) -> Router<App> {
     let router = send::routes(router);
     let router = state::routes(router);
     let router = history::routes(router);
-    receipts::routes(router)
+    let router = receipts::routes(router);
+    relations::routes(router)
 }
 
 /// The caller as rooms know them.
@@ -34,6 +37,11 @@ pub(crate) fn actor(session: &Session) -> Actor {
         user_id: session.user_id.clone(),
         device: Some(session.device_id.as_str().into()),
     }
+}
+
+/// The caller as one who reads and does not want to read of those whom they ignore.
+pub(crate) fn reader<'a>(session: &'a Session, ignored: &'a Ignored) -> Reader<'a> {
+    Reader { user: session.user, user_id: &session.user_id, ignored }
 }
 
 impl App {
@@ -71,7 +79,13 @@ impl App {
         room: &Arc<Room>,
         events: &[Arc<Event>],
     ) -> Result<Vec<Box<RawValue>>> {
-        Ok(events.iter().map(|event| client_event(viewer, &room.room_id, event, None)).collect())
+        let ignored = self.accounts.ignored(viewer.user).await?;
+        let bundles = self.rooms.bundles(room, &reader(viewer, &ignored), events).await?;
+        let rendered = events
+            .iter()
+            .zip(bundles)
+            .map(|(event, bundle)| client_event(viewer, &room.room_id, event, bundle.as_deref()));
+        Ok(rendered.collect())
     }
 }
 

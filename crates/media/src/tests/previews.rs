@@ -1,6 +1,6 @@
 //! Previews of pages on a real web server on this machine.
 
-use haechi_fetch::{FetchConfig, Names};
+use haechi_fetch::{FetchConfig, Names, Ports};
 use serde_json::{Value, json};
 
 use super::{
@@ -9,12 +9,12 @@ use super::{
 };
 
 /// Previews of `page.test`, which is that server; `inside.test` is too, by a closed address.
-async fn bench(db: TestDb, server: &Server) -> Bench {
+fn bench(db: TestDb, server: &Server) -> Bench {
     let names = [("page.test", "127.0.0.1"), ("inside.test", "127.0.0.2")];
     let names = names.map(|(name, address)| (name.to_owned(), vec![address.parse().unwrap()]));
     let fetch = FetchConfig {
         opened: vec!["127.0.0.1/32".parse().unwrap()],
-        ports: vec![server.port],
+        ports: Ports::Only(vec![server.port]),
         names: Names::Fixed(names.into()),
         ..FetchConfig::public("test")
     };
@@ -23,7 +23,7 @@ async fn bench(db: TestDb, server: &Server) -> Bench {
         image_bytes_max: 100_000,
         ..PreviewConfig::new(fetch)
     };
-    Bench::with(db, |config| config.preview = Some(preview)).await
+    Bench::with(db, |config| config.preview = Some(preview))
 }
 
 async fn preview(bench: &Bench, server: &Server, url: &str) -> Result<Value> {
@@ -62,7 +62,7 @@ fn site(path: &str) -> Option<Answer> {
 #[store_test(schemas(SCHEMA))]
 async fn a_page_and_its_image(db: TestDb) {
     let server = Server::start(site).await;
-    let bench = bench(db, &server).await;
+    let bench = bench(db, &server);
     let said = preview(&bench, &server, "http://page.test:PORT/page#part").await.unwrap();
     assert_eq!(said["og:title"], "Haechi");
     assert_eq!(said["og:description"], "guards against fire");
@@ -88,7 +88,7 @@ async fn a_page_and_its_image(db: TestDb) {
 #[store_test(schemas(SCHEMA))]
 async fn a_page_without_its_image_is_better_than_none(db: TestDb) {
     let server = Server::start(site).await;
-    let bench = bench(db, &server).await;
+    let bench = bench(db, &server);
     for path in ["no-picture", "large-picture", "picture-inside"] {
         let said =
             preview(&bench, &server, &format!("http://page.test:PORT/{path}")).await.unwrap();
@@ -100,7 +100,7 @@ async fn a_page_without_its_image_is_better_than_none(db: TestDb) {
 #[store_test(schemas(SCHEMA))]
 async fn a_page_is_asked_once_until_its_preview_expires(db: TestDb) {
     let server = Server::start(site).await;
-    let bench = bench(db, &server).await;
+    let bench = bench(db, &server);
     let url = "http://page.test:PORT/page";
     let all = (0..10).map(|_| preview(&bench, &server, url));
     let all = futures_util::future::join_all(all).await;
@@ -131,7 +131,7 @@ async fn a_page_is_asked_once_until_its_preview_expires(db: TestDb) {
 #[store_test(schemas(SCHEMA))]
 async fn what_may_not_be_asked_is_not(db: TestDb) {
     let server = Server::start(site).await;
-    let bench = bench(db, &server).await;
+    let bench = bench(db, &server);
     let long = format!("http://page.test:PORT/{}", "x".repeat(2_048));
     for url in [
         "http://inside.test:PORT/page",
@@ -157,7 +157,7 @@ async fn what_may_not_be_asked_is_not(db: TestDb) {
 
 #[store_test(schemas(SCHEMA))]
 async fn previews_can_be_switched_off(db: TestDb) {
-    let off = Bench::new(db).await;
+    let off = Bench::new(db);
     let refused = off.media.preview("http://page.test/").await;
     assert!(matches!(refused, Err(MediaError::PreviewRefused)));
 }

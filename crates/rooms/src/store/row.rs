@@ -96,6 +96,14 @@ pub(crate) async fn complete(
 }
 
 impl EventRow {
+    /// How many columns it is read from.
+    pub(crate) const COLUMNS: usize = 12;
+
+    /// The event's id.
+    pub(crate) fn event_id(&self) -> &str {
+        &self.event_id
+    }
+
     /// Parses the row. Not done inside the work, to keep transactions short.
     pub(crate) fn pdu(self, version: RoomVersion) -> Result<Arc<Pdu>> {
         let unreadable =

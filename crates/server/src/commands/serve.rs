@@ -100,10 +100,12 @@ async fn keep_house(parts: Arc<Parts>) {
         interval
     };
     let (mut presence, mut seen, mut purge) = (every(10), every(60), every(3_600));
+    let mut sweep = every(300);
     loop {
         let (what, done) = tokio::select! {
             _ = presence.tick() => ("presence", parts.presence.expire().await.map_err(anyhow::Error::from)),
             _ = seen.tick() => ("last use of devices", parts.accounts.write_seen().await.map_err(anyhow::Error::from)),
+            _ = sweep.tick() => ("old media", parts.media.sweep().await.map(drop).map_err(anyhow::Error::from)),
             _ = purge.tick() => ("old keys", parts.keys.purge().await.map_err(anyhow::Error::from)),
         };
         if let Err(error) = done {

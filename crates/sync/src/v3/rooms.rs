@@ -134,6 +134,10 @@ impl Inner {
         let state = self.state(pass, room, &recent, first, full).await?;
         if !pass.is_initial {
             watch.members(&viewer.user_id, recent.events.iter().map(|event| &**event));
+            // Also who came and went in the gap, of which the client sees only the state.
+            for pdu in state.iter().filter(|_| recent.limited) {
+                watch.member(&viewer.user_id, pdu);
+            }
         }
         let members_moved = recent.events.iter().any(|event| is_member(&event.pdu))
             || (recent.limited && state.iter().any(|pdu| is_member(pdu)));
