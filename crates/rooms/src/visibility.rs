@@ -129,10 +129,7 @@ impl Work for LoadView {
     }
 }
 
-fn parsed<T: FromStr + Copy>(
-    rows: Vec<(i64, Option<String>)>,
-    default: T,
-) -> Vec<(i64, T)> {
+fn parsed<T: FromStr + Copy>(rows: Vec<(i64, Option<String>)>, default: T) -> Vec<(i64, T)> {
     rows.into_iter()
         .map(|(seq, text)| (seq, text.and_then(|text| text.parse().ok()).unwrap_or(default)))
         .collect()
