@@ -22,6 +22,7 @@ mod media;
 mod openid;
 mod presence;
 mod profile;
+mod push;
 mod register;
 mod rooms;
 mod sync;
@@ -61,6 +62,7 @@ pub fn router(app: App) -> Router {
         to_device::routes,
         dehydrated_device::routes,
         rooms::routes,
+        push::routes,
         sync::routes,
         media::routes,
     ];

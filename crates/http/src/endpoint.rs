@@ -231,8 +231,9 @@ fn decode<R: IncomingRequest>(
     request: http::Request<&[u8]>,
     params: &RawPathParams,
 ) -> Result<R, ApiError> {
+    let body = *request.body();
     let args: Vec<&str> = params.iter().map(|(_, value)| value).collect();
-    R::try_from_http_request(request, &args).map_err(|error| ApiError::undecodable(&error))
+    R::try_from_http_request(request, &args).map_err(|error| ApiError::undecodable(&error, body))
 }
 
 /// The body, which is a JSON object if there is one.

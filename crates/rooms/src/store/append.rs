@@ -31,7 +31,7 @@ sql!(
 sql!(
     ROOM_ADVANCE,
     "UPDATE room SET seq = ?2, head_event = ?3, depth = ?4, head_pos = ?5, state_version = ?6,
-        notify_total = ?7, notify_main = ?8, bump_at = CASE WHEN ?9 = 0 THEN bump_at ELSE ?9 END
+        notify_total = ?7, notify_main = ?8, bump_at = COALESCE(?9, bump_at)
      WHERE nid = ?1"
 );
 sql!(
@@ -197,7 +197,7 @@ impl Work for Append {
             event: Some(event_id(event)?),
             depth,
             pos: StreamPos::default(),
-            bump_at: 0,
+            bump_at: None,
             state_version,
             counts: Counts { total, main },
         };
@@ -260,7 +260,7 @@ impl Work for CreateRoom {
             event: None,
             depth: 0,
             pos: StreamPos::default(),
-            bump_at: 0,
+            bump_at: None,
             state_version: 0,
             counts: Counts::default(),
         };
@@ -298,7 +298,7 @@ struct Tail {
     event: Option<OwnedEventId>,
     depth: i64,
     pos: StreamPos,
-    bump_at: i64,
+    bump_at: Option<i64>,
     state_version: i64,
     counts: Counts,
 }
@@ -348,7 +348,7 @@ impl Tail {
             self.counts.main += i64::from(draft.thread_root.is_none());
         }
         if draft.bump {
-            self.bump_at = pdu.origin_server_ts();
+            self.bump_at = Some(pdu.origin_server_ts());
         }
         self.insert(tx, draft, &pdu).await?;
         let member = self.set_state(tx, draft, &pdu).await?;

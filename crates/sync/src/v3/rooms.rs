@@ -134,13 +134,17 @@ impl Inner {
         let state = self.state(pass, room, &recent, first, full).await?;
         if !pass.is_initial {
             watch.members(&viewer.user_id, recent.events.iter().map(|event| &**event));
+            // Also who came and went in the gap, of which the client sees only the state.
+            for pdu in state.iter().filter(|_| recent.limited) {
+                watch.member(&viewer.user_id, pdu);
+            }
         }
         let members_moved = recent.events.iter().any(|event| is_member(&event.pdu))
             || (recent.limited && state.iter().any(|pdu| is_member(pdu)));
         if full || members_moved {
             out.summary = summary(&snapshot, viewer);
         }
-        let state = self.lazy(pass, room, &snapshot, state, &recent, &out.summary, full);
+        let state = Self::lazy(pass, room, &snapshot, state, &recent, &out.summary, full);
         let state: Vec<RawEvent> = state.iter().map(|pdu| state_event(room, pdu)).collect();
         out.timeline = Timeline {
             limited: recent.limited,
@@ -272,9 +276,7 @@ impl Inner {
 
     /// What of the state is sent when members are loaded lazily: of the members only those who
     /// appear, and whom the client does not know yet.
-    #[expect(clippy::too_many_arguments, reason = "each is one thing that the rule looks at")]
     fn lazy(
-        &self,
         pass: &Pass<'_>,
         room: &Room,
         snapshot: &Snapshot,
