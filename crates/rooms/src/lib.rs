@@ -9,6 +9,7 @@ mod aliases;
 mod append;
 mod create;
 mod error;
+mod everywhere;
 mod key;
 mod load;
 mod membership;
