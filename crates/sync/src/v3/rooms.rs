@@ -144,7 +144,7 @@ impl Inner {
         if full || members_moved {
             out.summary = summary(&snapshot, viewer);
         }
-        let state = self.lazy(pass, room, &snapshot, state, &recent, &out.summary, full);
+        let state = Self::lazy(pass, room, &snapshot, state, &recent, &out.summary, full);
         let state: Vec<RawEvent> = state.iter().map(|pdu| state_event(room, pdu)).collect();
         out.timeline = Timeline {
             limited: recent.limited,
@@ -276,9 +276,7 @@ impl Inner {
 
     /// What of the state is sent when members are loaded lazily: of the members only those who
     /// appear, and whom the client does not know yet.
-    #[expect(clippy::too_many_arguments, reason = "each is one thing that the rule looks at")]
     fn lazy(
-        &self,
         pass: &Pass<'_>,
         room: &Room,
         snapshot: &Snapshot,
