@@ -112,14 +112,14 @@ impl Inner {
     ) -> Result<()> {
         let user = pass.viewer().user;
         let data = match &pass.since {
-            None => self.accounts.account_data_all(user).await?,
+            None => self.account_data_all(pass.viewer()).await?,
             Some(since) => {
                 let touched = pass.sorted.account_data
                     || pass.sorted.rooms.values().any(|news| news.account_data);
                 let mut data = Vec::new();
                 if touched {
                     let ranges = since.positions.ranges_to(&pass.until);
-                    data = self.accounts.account_data_since(user, &ranges).await?;
+                    data = self.account_data_since(pass.viewer(), &ranges).await?;
                 }
                 for (nid, initial) in shown {
                     if *initial {

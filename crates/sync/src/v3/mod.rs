@@ -194,10 +194,10 @@ impl Inner {
     async fn global_account_data(&self, pass: &Pass<'_>) -> Result<Events> {
         let viewer = &pass.request.viewer;
         let data = if pass.is_initial {
-            self.accounts.account_data_all(viewer.user).await?
+            self.account_data_all(viewer).await?
         } else {
             let ranges = pass.since.positions.ranges_to(&pass.until);
-            self.accounts.account_data_since(viewer.user, &ranges).await?
+            self.account_data_since(viewer, &ranges).await?
         };
         let filter = &pass.request.filter.account_data;
         let wanted = data
