@@ -2,6 +2,7 @@
 
 use axum::Router;
 use haechi_http::{ApiError, Call, RouterExt as _};
+use haechi_push::{PUSH_RULES, push_rules_content};
 use http::StatusCode;
 use ruma::{
     api::client::config::{
@@ -25,6 +26,10 @@ async fn get(app: App, call: Call<get_data::Request>) -> Result<get_data::Respon
     only_self(&call.caller, &call.request.user_id)?;
     let kind = call.request.event_type.to_string();
     let content = app.accounts.account_data(call.caller.user, None, &kind).await?;
+    if kind == PUSH_RULES {
+        let content = push_rules_content(&call.caller.user_id, content.as_deref());
+        return Ok(get_data::Response::new(Raw::from_json(content)));
+    }
     let content = content.ok_or_else(|| ApiError::not_found("No such account data"))?;
     Ok(get_data::Response::new(Raw::from_json(content)))
 }
