@@ -25,6 +25,7 @@ sql!(
             AND sender <> ALL($5)
         GROUP BY parent, rel_type"
 );
+// Split: lists are arrays on PostgreSQL, JSON on SQLite.
 sql!(
     LATEST_EDITS,
     sqlite: concat!("SELECT ", event_columns!(), " FROM (
@@ -42,6 +43,7 @@ sql!(
             GROUP BY r.parent
         ) l JOIN event e ON e.room = $1 AND e.seq = l.seq")
 );
+// Split: lists are arrays on PostgreSQL, JSON on SQLite.
 sql!(
     EVENTS_BY_SEQ,
     sqlite: concat!("SELECT ", event_columns!(), " FROM event e
@@ -49,6 +51,7 @@ sql!(
     pg: concat!("SELECT ", event_columns!(), " FROM event e
         WHERE e.room = $1 AND e.seq = ANY($2)")
 );
+// Split: lists are arrays on PostgreSQL, JSON on SQLite.
 sql!(
     REFERENCES,
     sqlite: "SELECT parent, event_id FROM relation

@@ -160,7 +160,25 @@ impl Inner {
             out.state = state;
         }
         self.add_extras(pass, room, news, whole, &mut out).await?;
-        let unread = self.rooms.unread(room, viewer.user).await?;
+        self.add_unread(pass, room, &mut out).await?;
+        let learns = full
+            || news.read_state
+            || news.receipt
+            || has_state
+            || !out.timeline.events.is_empty()
+            || out.timeline.limited
+            || !out.account_data.events.is_empty()
+            || !out.ephemeral.events.is_empty();
+        Ok(learns.then_some(out))
+    }
+
+    async fn add_unread(
+        &self,
+        pass: &Pass<'_>,
+        room: &Arc<Room>,
+        out: &mut JoinedRoom,
+    ) -> Result<()> {
+        let unread = self.rooms.unread(room, pass.request.viewer.user).await?;
         let by_thread = pass.request.filter.timeline.thread_counts();
         let counts = |(notify, highlight): (i64, i64)| Counts {
             notification_count: notify,
@@ -174,15 +192,7 @@ impl Inner {
         } else {
             out.unread_notifications = counts(unread.overall());
         }
-        let learns = full
-            || news.read_state
-            || news.receipt
-            || has_state
-            || !out.timeline.events.is_empty()
-            || out.timeline.limited
-            || !out.account_data.events.is_empty()
-            || !out.ephemeral.events.is_empty();
-        Ok(learns.then_some(out))
+        Ok(())
     }
 
     /// Receipts, typing, account data.
