@@ -1,14 +1,15 @@
 use std::{
     net::{IpAddr, Ipv4Addr},
-    num::NonZeroUsize,
     sync::atomic::{AtomicUsize, Ordering},
 };
 
 use haechi_base::{Millis, Positions, RoomNid};
-use haechi_store::{Change, Commit, DbConfig, Tx};
+use haechi_store::{
+    Change, Tx,
+    testing::{self, TestDb, store_test},
+};
 use ruma::{UserId, device_id, presence::PresenceState, server_name, user_id};
 use serde_json::{json, value::to_raw_value};
-use tokio::sync::mpsc::Receiver;
 
 use super::*;
 
@@ -16,11 +17,9 @@ const IP: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 struct World {
     accounts: Accounts,
-    db: Db,
+    db: TestDb,
     clock: Clock,
-    feed: Receiver<Commit>,
     hooks: Arc<CountingHooks>,
-    _folder: tempfile::TempDir,
 }
 
 #[derive(Default)]
@@ -49,20 +48,16 @@ impl DeviceHooks for CountingHooks {
     }
 }
 
-async fn world() -> World {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("haechi.db");
-    let config = DbConfig::Sqlite { path, readers: NonZeroUsize::new(2).unwrap() };
-    let (db, feed) = Db::open(&config, &[&SCHEMA]).await.unwrap();
-    let clock = Clock::manual(Millis(1_000_000));
-    let settings = AccountSettings::new(server_name!("haechi.example").to_owned());
-    let hooks = Arc::new(CountingHooks::default());
-    let dyn_hooks: Arc<dyn DeviceHooks> = hooks.clone();
-    let accounts = Accounts::new(db.clone(), clock.clone(), settings, Some(dyn_hooks));
-    World { accounts, db, clock, feed, hooks, _folder: folder }
-}
-
 impl World {
+    fn on(db: TestDb) -> Self {
+        let clock = Clock::manual(Millis(1_000_000));
+        let settings = AccountSettings::new(server_name!("haechi.example").to_owned());
+        let hooks = Arc::new(CountingHooks::default());
+        let dyn_hooks: Arc<dyn DeviceHooks> = hooks.clone();
+        let accounts = Accounts::new(db.clone(), clock.clone(), settings, Some(dyn_hooks));
+        Self { accounts, db, clock, hooks }
+    }
+
     async fn mina(&self, wish: DeviceWish) -> Login {
         let wish = Registration {
             localpart: Some("mina".to_owned()),
@@ -86,9 +81,9 @@ fn refusal<T>(result: Result<T>) -> Refusal {
     }
 }
 
-#[tokio::test]
-async fn numbers_lead_to_users_and_back() {
-    let world = world().await;
+#[store_test(schemas(SCHEMA))]
+async fn numbers_lead_to_users_and_back(db: TestDb) {
+    let world = World::on(db);
     let users = world.accounts.users();
     let (mina, jun) = (user_id!("@mina:haechi.example"), user_id!("@jun:elsewhere.example"));
     assert_eq!(users.find(mina).await.unwrap(), None);
@@ -105,9 +100,9 @@ async fn numbers_lead_to_users_and_back() {
     assert!(cold.id_of(UserNid(999)).await.is_err());
 }
 
-#[tokio::test]
-async fn a_name_is_given_once() {
-    let world = world().await;
+#[store_test(schemas(SCHEMA))]
+async fn a_name_is_given_once(db: TestDb) {
+    let world = World::on(db);
     let login = world.mina(DeviceWish::default()).await;
     assert_eq!(login.session.user_id, "@mina:haechi.example");
     assert_eq!(world.who(&login.tokens.access).await.unwrap(), login.session);
@@ -122,9 +117,9 @@ async fn a_name_is_given_once() {
     assert_eq!(world.accounts.count_up_to(9).await.unwrap(), 2);
 }
 
-#[tokio::test]
-async fn a_registration_token_is_used_up() {
-    let world = world().await;
+#[store_test(schemas(SCHEMA))]
+async fn a_registration_token_is_used_up(db: TestDb) {
+    let world = World::on(db);
     let token =
         RegistrationToken { token: "spring".to_owned(), uses_max: Some(1), uses: 0, expires: None };
     world.accounts.add_registration_token(token.clone()).await.unwrap();
@@ -144,9 +139,9 @@ async fn a_registration_token_is_used_up() {
     assert!(world.accounts.check_available("b").await.is_ok(), "nothing of b was written");
 }
 
-#[tokio::test]
-async fn passwords_open_the_account() {
-    let world = world().await;
+#[store_test(schemas(SCHEMA))]
+async fn passwords_open_the_account(db: TestDb) {
+    let world = World::on(db);
     let login = world.mina(DeviceWish::default()).await;
     let accounts = &world.accounts;
     let user = login.session.user;
@@ -170,9 +165,9 @@ async fn passwords_open_the_account() {
     assert_eq!(refusal(world.who(&login.tokens.access).await), Refusal::UnknownToken);
 }
 
-#[tokio::test]
-async fn the_end_of_a_device_is_the_end_of_its_tokens() {
-    let mut world = world().await;
+#[store_test(schemas(SCHEMA))]
+async fn the_end_of_a_device_is_the_end_of_its_tokens(db: TestDb) {
+    let mut world = World::on(db);
     let login = world.mina(DeviceWish::default()).await;
     let user = login.session.user;
     let device = login.session.device_id.clone();
@@ -184,7 +179,7 @@ async fn the_end_of_a_device_is_the_end_of_its_tokens() {
 
     world.accounts.rename_device(user, &device, Some("Phone".to_owned())).await.unwrap();
     let notes = loop {
-        let notes = world.feed.recv().await.unwrap().notes;
+        let notes = world.db.feed().recv().await.unwrap().notes;
         if !notes.is_empty() {
             break notes;
         }
@@ -201,9 +196,9 @@ async fn the_end_of_a_device_is_the_end_of_its_tokens() {
     assert_eq!(world.hooks.forgotten.load(Ordering::Relaxed), 1);
 }
 
-#[tokio::test]
-async fn logging_in_again_on_a_device_ends_its_old_login() {
-    let world = world().await;
+#[store_test(schemas(SCHEMA))]
+async fn logging_in_again_on_a_device_ends_its_old_login(db: TestDb) {
+    let world = World::on(db);
     let wish = DeviceWish { device_id: Some("PHONE".into()), ..DeviceWish::default() };
     let first = world.mina(wish.clone()).await;
     world.who(&first.tokens.access).await.unwrap();
@@ -216,9 +211,9 @@ async fn logging_in_again_on_a_device_ends_its_old_login() {
     assert_eq!(refusal(world.who(&second.tokens.access).await), Refusal::UnknownToken);
 }
 
-#[tokio::test]
-async fn a_refresh_token_is_good_until_its_fruit_is_used() {
-    let world = world().await;
+#[store_test(schemas(SCHEMA))]
+async fn a_refresh_token_is_good_until_its_fruit_is_used(db: TestDb) {
+    let world = World::on(db);
     let wish = DeviceWish { refreshable: true, ..DeviceWish::default() };
     let login = world.mina(wish).await;
     let first = login.tokens.refresh.unwrap();
@@ -241,9 +236,9 @@ async fn a_refresh_token_is_good_until_its_fruit_is_used() {
     assert_eq!(refusal(world.who(&third.access).await), Refusal::UnknownToken);
 }
 
-#[tokio::test]
-async fn short_tokens_end() {
-    let world = world().await;
+#[store_test(schemas(SCHEMA))]
+async fn short_tokens_end(db: TestDb) {
+    let world = World::on(db);
     let login = world.mina(DeviceWish::default()).await;
     let user = login.session.user;
     let accounts = &world.accounts;
@@ -260,9 +255,9 @@ async fn short_tokens_end() {
     assert_eq!(accounts.openid_user(&openid).await.unwrap(), None);
 }
 
-#[tokio::test]
-async fn deactivation_is_for_good() {
-    let world = world().await;
+#[store_test(schemas(SCHEMA))]
+async fn deactivation_is_for_good(db: TestDb) {
+    let world = World::on(db);
     let login = world.mina(DeviceWish::default()).await;
     let user = login.session.user;
     let id = login.session.user_id;
@@ -279,9 +274,9 @@ async fn deactivation_is_for_good() {
     assert_eq!(refusal(world.accounts.log_in(user, id, &wish).await), Refusal::Deactivated);
 }
 
-#[tokio::test]
-async fn profiles_are_found_by_parts_of_names() {
-    let world = world().await;
+#[store_test(schemas(SCHEMA))]
+async fn profiles_are_found_by_parts_of_names(db: TestDb) {
+    let world = World::on(db);
     let user = world.mina(DeviceWish::default()).await.session.user;
     let accounts = &world.accounts;
     let set = async |name: &str, value| accounts.set_profile_field(user, name, value).await;
@@ -307,9 +302,9 @@ async fn profiles_are_found_by_parts_of_names() {
     assert_eq!(refusal(large), Refusal::ProfileTooLarge);
 }
 
-#[tokio::test]
-async fn account_data_is_announced_and_found_by_position() {
-    let mut world = world().await;
+#[store_test(schemas(SCHEMA))]
+async fn account_data_is_announced_and_found_by_position(db: TestDb) {
+    let mut world = World::on(db);
     let user = world.mina(DeviceWish::default()).await.session.user;
     let accounts = &world.accounts;
     let start = world.db.horizon().borrow().clone();
@@ -343,16 +338,16 @@ async fn account_data_is_announced_and_found_by_position() {
     assert!(accounts.set_account_data(user, None, "m.x", list).await.is_err());
 
     let mut changes = Vec::new();
-    while let Ok(commit) = world.feed.try_recv() {
+    while let Ok(commit) = world.db.feed().try_recv() {
         changes.extend(commit.notes.into_iter().map(|note| note.change));
     }
     assert_eq!(changes[0], Change::AccountData(user));
     assert_eq!(changes[1], Change::RoomAccountData(RoomNid(5), user));
 }
 
-#[tokio::test]
-async fn the_same_filter_has_the_same_id() {
-    let world = world().await;
+#[store_test(schemas(SCHEMA))]
+async fn the_same_filter_has_the_same_id(db: TestDb) {
+    let world = World::on(db);
     let user = world.mina(DeviceWish::default()).await.session.user;
     let filter = || to_raw_value(&json!({ "room": { "timeline": { "limit": 7 } } })).unwrap();
     let id = world.accounts.add_filter(user, filter()).await.unwrap();
@@ -362,9 +357,9 @@ async fn the_same_filter_has_the_same_id() {
     assert!(world.accounts.filter(UserNid(99), &id).await.unwrap().is_none());
 }
 
-#[tokio::test]
-async fn presence_follows_the_sync() {
-    let world = world().await;
+#[store_test(schemas(SCHEMA))]
+async fn presence_follows_the_sync(db: TestDb) {
+    let world = World::on(db);
     let presence = Presence::new(world.db.clone(), world.clock.clone(), true);
     let user = UserNid(1);
     let state = || presence.get(user).unwrap().state;
@@ -383,4 +378,14 @@ async fn presence_follows_the_sync() {
     let off = Presence::new(world.db.clone(), world.clock.clone(), false);
     off.set(user, PresenceState::Online, None).await.unwrap();
     assert_eq!(off.get(user), None);
+}
+
+#[store_test(schemas(SCHEMA))]
+async fn statements_mean_the_same_on_both_engines_and_read_no_whole_table(db: TestDb) {
+    testing::check_statements(&db).await;
+    if !db.is_postgres() {
+        let counting = ("haechi_accounts::store::accounts::COUNT", "it stops at a limit");
+        let plans = testing::check_plans(&db, &[counting]);
+        assert!(plans.contains("haechi_accounts::store::tokens::FIND_ACCESS"));
+    }
 }

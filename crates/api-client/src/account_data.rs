@@ -32,6 +32,9 @@ async fn set(app: App, call: Call<set_data::Request>) -> Result<set_data::Respon
     let kind = call.request.event_type.to_string();
     refuse_managed(&kind)?;
     let content = call.request.data.into_json();
+    if !content.get().trim_start().starts_with('{') {
+        return Err(ApiError::bad_json("Account data is a JSON object").into());
+    }
     app.accounts.set_account_data(call.caller.user, None, &kind, content).await?;
     Ok(set_data::Response::new())
 }

@@ -8,6 +8,7 @@ use haechi_http::{ApiError, Authenticate, RateLimiter};
 use haechi_keys::Keys;
 use haechi_matrix::{RoomVersion, filter::SyncFilter};
 use haechi_media::Media;
+use haechi_push::Push;
 use haechi_rooms::Rooms;
 use haechi_sync::Sync;
 use moka::sync::Cache;
@@ -53,6 +54,8 @@ pub struct Handles {
     pub rooms: Rooms,
     /// Keys and messages between devices.
     pub keys: Keys,
+    /// Push rules, pushers, notifications.
+    pub push: Push,
     /// What changed for whom.
     pub sync: Sync,
     /// Files.

@@ -4,38 +4,68 @@ use axum::Router;
 use haechi_accounts::Device;
 use haechi_http::{ApiError, Call, RouterExt as _};
 use ruma::{
-    MilliSecondsSinceUnixEpoch, UInt,
+    OwnedDeviceId,
     api::client::device::{
-        self, delete_device::v3 as delete_device, delete_devices::v3 as delete_devices,
+        delete_device::v3 as delete_device, delete_devices::v3 as delete_devices,
         get_device::v3 as get_device, get_devices::v3 as get_devices,
         update_device::v3 as update_device,
     },
 };
 
-use crate::{App, Result, uia, uia::Interactive};
+use serde::Serialize;
+
+use crate::{
+    App, Result,
+    adapt::{Answer, Answered},
+    uia,
+    uia::Interactive,
+};
 
 pub(crate) fn routes(router: Router<App>) -> Router<App> {
     router.endpoint(list).endpoint(get).endpoint(rename).endpoint(delete).endpoint(delete_many)
 }
 
-fn shown(device: Device) -> device::Device {
-    let mut shown = device::Device::new(device.device_id);
-    shown.display_name = device.display_name;
-    shown.last_seen_ip = device.seen_ip;
-    let seen = device.seen.and_then(|seen| UInt::try_from(seen.0).ok());
-    shown.last_seen_ts = seen.map(MilliSecondsSinceUnixEpoch);
-    shown
+/// A device as clients see it.
+#[derive(Serialize)]
+struct Shown {
+    device_id: OwnedDeviceId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    display_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_seen_ip: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_seen_ts: Option<i64>,
 }
 
-async fn list(app: App, call: Call<get_devices::Request>) -> Result<get_devices::Response> {
+/// All devices of a user.
+#[derive(Serialize)]
+struct ShownList {
+    devices: Vec<Shown>,
+}
+
+impl From<Device> for Shown {
+    fn from(device: Device) -> Self {
+        Self {
+            device_id: device.device_id,
+            display_name: device.display_name,
+            last_seen_ip: device.seen_ip,
+            last_seen_ts: device.seen.map(|seen| seen.0),
+        }
+    }
+}
+
+async fn list(
+    app: App,
+    call: Call<Answered<get_devices::Request, ShownList>>,
+) -> Result<Answer<ShownList>> {
     let devices = app.accounts.devices(call.caller.user).await?;
-    Ok(get_devices::Response::new(devices.into_iter().map(shown).collect()))
+    Ok(Answer(ShownList { devices: devices.into_iter().map(Shown::from).collect() }))
 }
 
-async fn get(app: App, call: Call<get_device::Request>) -> Result<get_device::Response> {
-    let device = app.accounts.device(call.caller.user, &call.request.device_id).await?;
+async fn get(app: App, call: Call<Answered<get_device::Request, Shown>>) -> Result<Answer<Shown>> {
+    let device = app.accounts.device(call.caller.user, &call.request.inner.device_id).await?;
     let device = device.ok_or_else(|| ApiError::not_found("No such device"))?;
-    Ok(get_device::Response::new(shown(device)))
+    Ok(Answer(device.into()))
 }
 
 async fn rename(app: App, call: Call<update_device::Request>) -> Result<update_device::Response> {

@@ -37,6 +37,8 @@ const UNSTABLE_FEATURES: &[&str] = &[
     // relations: direction, recursion
     "org.matrix.msc3715.stable",
     "org.matrix.msc3981",
+    // dehydrated devices
+    "org.matrix.msc3814",
     // room types in the public directory
     "org.matrix.msc3827.stable",
     // login with the help of another device

@@ -3,8 +3,9 @@
 use haechi_accounts::{AccountError, Refusal};
 use haechi_http::ApiError;
 use haechi_keys::KeysError;
-use haechi_matrix::pdu::PduError;
+use haechi_matrix::{pdu::PduError, push_rules::EditError};
 use haechi_media::MediaError;
+use haechi_push::{PushError, Refusal as Refused};
 use haechi_rooms::RoomError;
 use haechi_store::StoreError;
 use http::StatusCode;
@@ -72,6 +73,31 @@ impl From<MediaError> for Error {
             MediaError::NoPreview => ApiError::new(StatusCode::BAD_GATEWAY, "M_UNKNOWN", text),
             MediaError::Store(error) => error.into(),
             MediaError::Blob(_) => ApiError::internal(error),
+        })
+    }
+}
+
+impl From<PushError> for Error {
+    fn from(error: PushError) -> Self {
+        let text = sentence(&error.to_string());
+        Self(match error {
+            PushError::Refused(Refused::NoSuchRule) => ApiError::not_found(text),
+            PushError::Refused(Refused::InvalidPusher(_) | Refused::NotAToken) => {
+                ApiError::invalid_param(text)
+            }
+            PushError::Refused(Refused::TooManyPushers(_)) => ApiError::forbidden(text),
+            PushError::Edit(error) => match error {
+                EditError::NotFound | EditError::NeighbourNotFound => ApiError::not_found(text),
+                EditError::ServerDefault
+                | EditError::InvalidId
+                | EditError::NoRoomBetween
+                | EditError::Pattern => ApiError::invalid_param(text),
+                EditError::TooMany => ApiError::forbidden(text),
+            },
+            PushError::Account(error) => return error.into(),
+            PushError::Room(error) => return error.into(),
+            PushError::Store(error) => error.into(),
+            PushError::Fetch(error) => ApiError::internal(error),
         })
     }
 }

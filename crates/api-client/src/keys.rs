@@ -8,10 +8,12 @@ use haechi_keys::{
     Claim, Consent, KeyCounts, KeysError, KeysUpload, SignatureFailure, SignedKey,
     SigningKeysUpload, UserRef, Wanted,
 };
+use haechi_sync::SyncToken;
 use ruma::{
     OneTimeKeyAlgorithm, OwnedOneTimeKeyId, OwnedUserId, UInt,
     api::client::keys::{
-        claim_keys::v3 as claim_keys, get_keys::v3 as get_keys, upload_keys::v3 as upload_keys,
+        claim_keys::v3 as claim_keys, get_key_changes::v3 as get_key_changes,
+        get_keys::v3 as get_keys, upload_keys::v3 as upload_keys,
         upload_signatures::v3 as upload_signatures, upload_signing_keys::v3 as upload_signing_keys,
     },
     encryption::OneTimeKey,
@@ -19,7 +21,7 @@ use ruma::{
 };
 use serde_json::json;
 
-use crate::{App, Result, uia, uia::Interactive};
+use crate::{App, Result, sync::viewer, uia, uia::Interactive};
 
 pub(crate) fn routes(router: Router<App>) -> Router<App> {
     router
@@ -28,6 +30,7 @@ pub(crate) fn routes(router: Router<App>) -> Router<App> {
         .endpoint(claim)
         .endpoint(signing_keys)
         .endpoint(signatures)
+        .endpoint(changes)
 }
 
 /// Users asked about in one request.
@@ -194,6 +197,18 @@ async fn signatures(
         response.failures.entry(user).or_default().insert(key, failure);
     }
     Ok(response)
+}
+
+async fn changes(
+    app: App,
+    call: Call<get_key_changes::Request>,
+) -> Result<get_key_changes::Response> {
+    let token = |text: &str| -> Result<SyncToken, ApiError> {
+        text.parse().map_err(|_| ApiError::invalid_param("That is not a token of this server"))
+    };
+    let (from, to) = (token(&call.request.from)?, token(&call.request.to)?);
+    let lists = app.sync.key_changes(&viewer(&call.caller), &from, &to).await?;
+    Ok(get_key_changes::Response::new(lists.changed, lists.left))
 }
 
 async fn signing_keys(

@@ -7,6 +7,7 @@
 
 mod account;
 mod account_data;
+mod adapt;
 mod app;
 mod backup;
 mod contacts;
@@ -21,6 +22,7 @@ mod media;
 mod openid;
 mod presence;
 mod profile;
+mod push;
 mod register;
 mod rooms;
 mod sync;
@@ -60,12 +62,10 @@ pub fn router(app: App) -> Router {
         to_device::routes,
         dehydrated_device::routes,
         rooms::routes,
+        push::routes,
         sync::routes,
         media::routes,
     ];
     let router = Router::new();
     areas.into_iter().fold(router, |router, routes: Area| routes(router)).with_state(app)
 }
-
-//cfg(test)
-//mod tests;

@@ -7,19 +7,25 @@ use axum::{
     body::{Body, to_bytes},
 };
 use haechi_accounts::{AccountSettings, Accounts, Presence};
-use haechi_api_client::{App, Handles, RegistrationMode, Settings, router};
+use haechi_api_client::{App, FilterCache, Handles, RegistrationMode, Settings, router};
 use haechi_base::{Clock, Positions};
+use haechi_blob::Blob;
 use haechi_http::{RateLimiter, StackSettings, stack};
 use haechi_keys::Keys;
-use haechi_store::{Commit, Db, DbConfig};
+use haechi_matrix::RoomVersion;
+use haechi_media::{Media, MediaConfig};
+use haechi_push::{Push, PushSettings};
+use haechi_rooms::Rooms;
+use haechi_store::{Db, DbConfig};
+use haechi_sync::Sync;
 use http::{Method, header};
 use ruma::{
-    CanonicalJsonObject, RoomVersionId, ServerName,
+    CanonicalJsonObject, ServerName,
     serde::{Base64, base64::Standard},
     signatures::{Ed25519KeyPair, sign_json},
 };
 use serde_json::{Value as Json, json};
-use tokio::sync::mpsc;
+use tokio::sync::watch;
 use tower::ServiceExt as _;
 
 struct Server {
@@ -27,7 +33,7 @@ struct Server {
     db: Db,
     keys: Keys,
     accounts: Accounts,
-    _feed: mpsc::Receiver<Commit>,
+    _close: watch::Sender<bool>,
     _folder: tempfile::TempDir,
 }
 
@@ -46,26 +52,67 @@ impl Server {
             path: folder.path().join("test.db"),
             readers: NonZeroUsize::new(2).unwrap(),
         };
-        let schemas = [&haechi_accounts::SCHEMA, &haechi_keys::SCHEMA];
+        let schemas = [
+            &haechi_accounts::SCHEMA,
+            &haechi_keys::SCHEMA,
+            &haechi_rooms::SCHEMA,
+            &haechi_media::SCHEMA,
+            &haechi_push::SCHEMA,
+        ];
         let (db, feed) = Db::open(&config, &schemas).await.unwrap();
         let clock = Clock::System;
         let keys = Keys::new(db.clone(), clock.clone());
         let settings = AccountSettings::new(ServerName::parse("haechi.example").unwrap());
         let hooks = Some(Arc::new(keys.clone()) as Arc<_>);
         let accounts = Accounts::new(db.clone(), clock.clone(), settings, hooks);
+        let users = accounts.users().clone();
+        let key = haechi_rooms::signing_key(&db).await.unwrap();
+        let server_name = accounts.server_name().to_owned();
+        let rooms = Rooms::new(db.clone(), users.clone(), clock.clone(), server_name, key);
+        let blob = Blob::folder(&folder.path().join("media")).unwrap();
+        let media = MediaConfig::new("haechi.example");
+        let media = Media::new(media, db.clone(), blob, clock.clone()).unwrap();
+        // Nobody waits for news here.
+        let (close, closing) = watch::channel(false);
+        let push = Push::start(
+            db.clone(),
+            clock.clone(),
+            accounts.clone(),
+            rooms.clone(),
+            PushSettings::STANDARD,
+            closing.clone(),
+        )
+        .await
+        .unwrap();
+        let sync = Sync::start(
+            &db,
+            feed,
+            rooms.clone(),
+            users,
+            accounts.clone(),
+            keys.clone(),
+            clock.clone(),
+            closing,
+        );
         let app = App::new(Handles {
             settings: Settings {
                 public_base_url: "https://haechi.example".to_owned(),
                 registration: RegistrationMode::Open,
-                default_room_version: RoomVersionId::V12,
+                default_room_version: RoomVersion::V12,
+                media_without_token: false,
             },
             limiter: RateLimiter::off(),
             accounts: accounts.clone(),
             presence: Presence::new(db.clone(), clock, false),
+            rooms,
             keys: keys.clone(),
+            push,
+            sync,
+            media,
+            filters: FilterCache::default(),
         });
         let router = stack(router(app), &StackSettings::default());
-        Self { router, db, keys, accounts, _feed: feed, _folder: folder }
+        Self { router, db, keys, accounts, _close: close, _folder: folder }
     }
 
     async fn ask(&self, method: Method, path: &str, token: &str, body: &Json) -> (u16, Json) {

@@ -51,6 +51,15 @@ pub enum FetchError {
     Setup(String),
 }
 
+/// Which ports may be asked.
+#[derive(Clone, Debug)]
+pub enum Ports {
+    /// These.
+    Only(Vec<u16>),
+    /// All of them.
+    Any,
+}
+
 /// What may be asked.
 #[derive(Clone, Debug)]
 pub struct FetchConfig {
@@ -59,7 +68,7 @@ pub struct FetchConfig {
     /// Networks that may be reached though they are not the public internet. Empty by default.
     pub opened: Vec<IpNet>,
     /// Ports that may be asked.
-    pub ports: Vec<u16>,
+    pub ports: Ports,
     /// Where names are looked up.
     pub names: Names,
     /// How long a connection may take to make.
@@ -72,7 +81,7 @@ impl FetchConfig {
         Self {
             user_agent: user_agent.into(),
             opened: Vec::new(),
-            ports: vec![80, 443],
+            ports: Ports::Only(vec![80, 443]),
             names: Names::System,
             connect_timeout: Duration::from_secs(5),
         }
@@ -128,7 +137,7 @@ pub struct Fetched {
 pub struct Fetcher {
     client: Client,
     opened: Arc<[IpNet]>,
-    ports: Arc<[u16]>,
+    ports: Arc<Ports>,
 }
 
 impl Fetcher {
@@ -145,7 +154,7 @@ impl Fetcher {
             .pool_idle_timeout(Duration::from_secs(30))
             .build()
             .map_err(|error| FetchError::Setup(error.to_string()))?;
-        Ok(Self { client, opened, ports: config.ports.into() })
+        Ok(Self { client, opened, ports: Arc::new(config.ports) })
     }
 
     /// A request that does not follow redirects, to an address that may be asked.
@@ -187,7 +196,11 @@ impl Fetcher {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(FetchError::Refused("scheme"));
         }
-        if !url.port_or_known_default().is_some_and(|port| self.ports.contains(&port)) {
+        let is_open = |port| match &*self.ports {
+            Ports::Only(ports) => ports.contains(&port),
+            Ports::Any => true,
+        };
+        if !url.port_or_known_default().is_some_and(is_open) {
             return Err(FetchError::Refused("port"));
         }
         let address = match url.host() {

@@ -72,7 +72,7 @@ fn fetcher(port: u16) -> Fetcher {
     ]);
     Fetcher::new(FetchConfig {
         opened: vec!["127.0.0.1/32".parse().unwrap()],
-        ports: vec![port],
+        ports: Ports::Only(vec![port]),
         names: Names::Fixed(names),
         ..FetchConfig::public("test")
     })

@@ -11,11 +11,13 @@ use axum::{
 };
 use bytes::Bytes;
 use haechi_base::limits::BODY_BYTES_MAX;
-use http::{HeaderMap, header};
+use http::{HeaderMap, Method, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use ruma::api::{
     IncomingRequest, IncomingRequestExt as _, OutgoingResponseExt as _, path_builder::PathBuilder,
 };
+
+use serde::de::IgnoredAny;
 
 use crate::{ApiError, Authenticate, Busy, Class, ClientIp, LimitKey, Scheme, stack::RouteName};
 
@@ -167,7 +169,11 @@ where
     let (head, body) = split(request);
     let (caller, ip, busy) = admit::<S, R>(&state, &head).await?;
     let body = read_body(head.headers(), body, body_bytes_max).await?;
-    let request = decode(head.map(|()| &body[..]), &params)?;
+    let object = json_object(head.method(), &body)?;
+    let request = match decode(head.map(|()| object), &params) {
+        Ok(request) => request,
+        Err(error) => return Err(no_json(object).unwrap_or(error)),
+    };
     drop(body);
 
     let response = handler(state, Call { request, caller, ip, busy }).await.map_err(Into::into)?;
@@ -225,8 +231,29 @@ fn decode<R: IncomingRequest>(
     request: http::Request<&[u8]>,
     params: &RawPathParams,
 ) -> Result<R, ApiError> {
+    let body = *request.body();
     let args: Vec<&str> = params.iter().map(|(_, value)| value).collect();
-    R::try_from_http_request(request, &args).map_err(|error| ApiError::undecodable(&error))
+    R::try_from_http_request(request, &args).map_err(|error| ApiError::undecodable(&error, body))
+}
+
+/// The body, which is a JSON object if there is one.
+///
+/// Serde would take a list for a struct, field by field. Where nothing must be said, clients leave
+/// out the whole body.
+fn json_object<'a>(method: &Method, body: &'a [u8]) -> Result<&'a [u8], ApiError> {
+    match body.trim_ascii_start().first() {
+        Some(b'{') => Ok(body),
+        _ if *method == Method::GET => Ok(b""),
+        Some(_) => Err(no_json(body).unwrap_or_else(|| ApiError::bad_json("Not a JSON object"))),
+        None if *method == Method::POST => Ok(b"{}"),
+        None => Ok(body),
+    }
+}
+
+/// That the body is no JSON at all, if so: whatever else is wrong with the request, say this first.
+fn no_json(body: &[u8]) -> Option<ApiError> {
+    let invalid = !body.is_empty() && serde_json::from_slice::<IgnoredAny>(body).is_err();
+    invalid.then(|| ApiError::not_json("Content is not JSON"))
 }
 
 async fn read_body(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Bytes, ApiError> {

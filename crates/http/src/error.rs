@@ -208,12 +208,15 @@ impl ApiError {
     }
 
     /// The answer to a request that does not fit its type.
-    pub(crate) fn undecodable(error: &FromHttpRequestError) -> Self {
+    pub(crate) fn undecodable(error: &FromHttpRequestError, body: &[u8]) -> Self {
         let FromHttpRequestError::Deserialization(error) = error else {
             return Self::method_not_allowed();
         };
         match error {
-            DeserializationError::Json(error) if error.is_data() => {
+            // What was read says less than the whole: a type may give up in the middle.
+            DeserializationError::Json(error)
+                if serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok() =>
+            {
                 Self::bad_json(error.to_string())
             }
             DeserializationError::Json(_) | DeserializationError::Utf8(_) => {

@@ -257,12 +257,11 @@ impl ReadState {
                 continue;
             }
             let highlight = i64::from(action.highlight);
-            match root {
-                Some(root) => add(root, action.notify, highlight),
-                None => {
-                    unread.notify += action.notify;
-                    unread.highlight += highlight;
-                }
+            if let Some(root) = root {
+                add(root, action.notify, highlight);
+            } else {
+                unread.notify += action.notify;
+                unread.highlight += highlight;
             }
         }
         unread.notify = unread.notify.max(unread.highlight).max(0);
@@ -306,12 +305,11 @@ impl Rooms {
     pub async fn unread(&self, room: &Arc<Room>, user: UserNid) -> Result<Unread> {
         let now = room.live.read().counts;
         let state = self.read_state(room, user).await?;
-        let threads = match state.has_threads(now) {
-            true => {
-                let work = ThreadsUnread { room: room.nid, user, after: state.whole.seq };
-                self.0.db.read(work).await?
-            }
-            false => Vec::new(),
+        let threads = if state.has_threads(now) {
+            let work = ThreadsUnread { room: room.nid, user, after: state.whole.seq };
+            self.0.db.read(work).await?
+        } else {
+            Vec::new()
         };
         Ok(state.unread(now, &threads))
     }
@@ -463,9 +461,10 @@ pub(crate) async fn load_unread(
     now: Counts,
 ) -> StoreResult<Unread> {
     let state = load_read_state(tx, room, user).await?;
-    let threads = match state.has_threads(now) {
-        true => ThreadsUnread { room, user, after: state.whole.seq }.run(tx).await?,
-        false => Vec::new(),
+    let threads = if state.has_threads(now) {
+        ThreadsUnread { room, user, after: state.whole.seq }.run(tx).await?
+    } else {
+        Vec::new()
     };
     Ok(state.unread(now, &threads))
 }

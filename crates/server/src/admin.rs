@@ -25,7 +25,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::compose::compose;
+use crate::compose::accounts_alone;
 
 /// The socket's name in the data folder.
 const SOCKET: &str = "admin.sock";
@@ -93,10 +93,7 @@ impl Operator {
         if UnixStream::connect(&path).await.is_ok() {
             return Ok(Self::Running(path));
         }
-        // Nobody waits for news in this process.
-        let (_close, closing) = tokio::sync::watch::channel(false);
-        let parts = compose(config, closing).await?;
-        Ok(Self::Here(Box::new(parts.accounts)))
+        Ok(Self::Here(Box::new(accounts_alone(config).await?)))
     }
 
     /// Asks; a failure is an error.

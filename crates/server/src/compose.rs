@@ -2,7 +2,7 @@
 
 use std::{fs, num::NonZeroU32, num::NonZeroUsize, sync::Arc};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use haechi_accounts::{AccountSettings, Accounts, DeviceHooks, Presence};
 use haechi_api_client::{App, FilterCache, Handles, RegistrationMode, Settings};
 use haechi_base::Clock;
@@ -11,49 +11,71 @@ use haechi_config::{Config, DatabaseTarget, RateLimits, Registration};
 use haechi_http::{Rate, RateLimiter};
 use haechi_keys::Keys;
 use haechi_media::{FetchConfig, Media, MediaConfig, PreviewConfig, UserLimits};
+use haechi_push::{Push, PushSettings};
 use haechi_rooms::Rooms;
 use haechi_store::{Commit, Db, DbConfig, Schema};
 use haechi_sync::Sync;
 use ruma::ServerName;
-use tokio::sync::{mpsc::Receiver, watch};
+use tokio::sync::{
+    mpsc::{self, Receiver},
+    watch,
+};
 
 /// The tables of all crates, each after those it needs.
-const SCHEMAS: &[&Schema] =
-    &[&haechi_accounts::SCHEMA, &haechi_keys::SCHEMA, &haechi_rooms::SCHEMA, &haechi_media::SCHEMA];
+const SCHEMAS: &[&Schema] = &[
+    &haechi_accounts::SCHEMA,
+    &haechi_keys::SCHEMA,
+    &haechi_rooms::SCHEMA,
+    &haechi_media::SCHEMA,
+    &haechi_push::SCHEMA,
+];
 
-/// The parts that the commands work with.
+/// The parts that `haechi serve` looks after.
 pub(crate) struct Parts {
+    pub(crate) db: Db,
     pub(crate) accounts: Accounts,
     pub(crate) keys: Keys,
     pub(crate) presence: Presence,
     pub(crate) media: Media,
     pub(crate) app: App,
-    pub(crate) db: Db,
 }
 
-/// Opens the database and builds everything on it.
-///
-/// Whoever waits for news is answered at once when `closing` turns true.
+/// Opens the database and builds everything on it. Long-polls end when `closing` turns true.
 pub(crate) async fn compose(
     config: &Config,
     closing: watch::Receiver<bool>,
 ) -> anyhow::Result<Parts> {
     let clock = Clock::System;
-    let (db, feed) = open(config).await?;
+    let (db, feed) = open(config, Purpose::Serve).await?;
     let keys = Keys::new(db.clone(), clock.clone());
-    let accounts = accounts(config, &db, &clock, &keys)?;
-    let presence = {
-        let users = accounts.count_up_to(config.presence.auto_users_max + 1).await?;
-        Presence::new(db.clone(), clock.clone(), config.presence.is_on(users))
-    };
+    let accounts = accounts(config, &db, &keys)?;
     let media = media(config, &db, &clock)?;
     let users = accounts.users().clone();
-    let key = haechi_rooms::signing_key(&db).await.context("the signing key")?;
-    let server_name = accounts.server_name().to_owned();
-    let rooms = Rooms::new(db.clone(), users.clone(), clock.clone(), server_name, key);
+    let count = accounts.count_up_to(config.presence.auto_users_max.saturating_add(1)).await?;
+    let presence = Presence::new(db.clone(), clock.clone(), config.presence.is_on(count));
+    let rooms = Rooms::new(
+        db.clone(),
+        users.clone(),
+        clock.clone(),
+        accounts.server_name().to_owned(),
+        haechi_rooms::signing_key(&db).await.context("the signing key")?,
+    );
+    let push = Push::start(
+        db.clone(),
+        clock.clone(),
+        accounts.clone(),
+        rooms.clone(),
+        PushSettings {
+            allow_private_addresses: config.push.allow_private_addresses,
+            ..PushSettings::STANDARD
+        },
+        closing.clone(),
+    )
+    .await
+    .context("cannot set up push")?;
     let sync = Sync::start(
         &db,
-        feed,
+        heard_by(push.clone(), feed),
         rooms.clone(),
         users,
         accounts.clone(),
@@ -68,49 +90,89 @@ pub(crate) async fn compose(
         presence: presence.clone(),
         rooms,
         keys: keys.clone(),
+        push,
         sync,
         media: media.clone(),
         filters: FilterCache::default(),
     });
-    Ok(Parts { accounts, keys, presence, media, app, db })
+    Ok(Parts { db, accounts, keys, presence, media, app })
 }
 
-async fn open(config: &Config) -> anyhow::Result<(Db, Receiver<Commit>)> {
+/// Commits that wait between push and sync.
+const COMMITS_MAX: usize = 64;
+
+/// The same feed, which push hears first.
+fn heard_by(push: Push, mut feed: Receiver<Commit>) -> Receiver<Commit> {
+    let (sender, receiver) = mpsc::channel(COMMITS_MAX);
+    tokio::spawn(async move {
+        while let Some(commit) = feed.recv().await {
+            push.on_commit(&commit);
+            if sender.send(commit).await.is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// Opens the database for a command that works on accounts only.
+pub(crate) async fn accounts_alone(config: &Config) -> anyhow::Result<Accounts> {
+    let (db, mut feed) = open(config, Purpose::Command).await?;
+    tokio::spawn(async move { while feed.recv().await.is_some() {} });
+    let keys = Keys::new(db.clone(), Clock::System);
+    accounts(config, &db, &keys)
+}
+
+/// What a database is opened for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Serve,
+    Command,
+}
+
+async fn open(config: &Config, purpose: Purpose) -> anyhow::Result<(Db, Receiver<Commit>)> {
     fs::create_dir_all(&config.data_dir)
         .with_context(|| format!("cannot make the folder {}", config.data_dir.display()))?;
-    let connections =
-        NonZeroUsize::new(config.database.connections_max).unwrap_or(NonZeroUsize::MIN);
-    let (wanted, shown) = match config.database_target().map_err(anyhow::Error::msg)? {
+    let at_least_one = |count: usize| NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN);
+    let connections = at_least_one(config.database.connections_max);
+    let target = config.database_target().map_err(|problem| anyhow!("{problem}"))?;
+    let (database, shown) = match target {
         DatabaseTarget::Sqlite(path) => {
             let shown = path.display().to_string();
             (DbConfig::Sqlite { path, readers: connections }, shown)
         }
         DatabaseTarget::Postgres(url) => {
             let lanes = usize::from(config.database.lanes_per_node);
-            let wanted = DbConfig::Postgres {
+            let committers = if purpose == Purpose::Serve { lanes } else { 1 };
+            let database = DbConfig::Postgres {
                 url: url.expose().into(),
                 pool: connections,
-                committers: NonZeroUsize::new(lanes).unwrap_or(DbConfig::COMMITTERS),
-                node: node_name(config),
+                committers: at_least_one(committers),
+                node: node_name(config, purpose),
             };
-            (wanted, "PostgreSQL".to_owned())
+            (database, "on PostgreSQL".to_owned())
         }
     };
-    Db::open(&wanted, SCHEMAS).await.with_context(|| format!("cannot open the database {shown}"))
+    Db::open(&database, SCHEMAS).await.with_context(|| format!("cannot open the database {shown}"))
 }
 
-/// A name for this node that no other node on the same database has: its first address.
-fn node_name(config: &Config) -> String {
+/// A name that this node has after a restart and that no other node has.
+fn node_name(config: &Config, purpose: Purpose) -> String {
     let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let address = config.listen.first().map(ToString::to_string).unwrap_or_default();
-    format!("{}/{address}", host.trim())
+    let node = format!("{}/{address}", host.trim());
+    match purpose {
+        Purpose::Serve => node,
+        // Beside the server, whose lanes it must not take.
+        Purpose::Command => format!("{node}/command-{}", std::process::id()),
+    }
 }
 
-fn accounts(config: &Config, db: &Db, clock: &Clock, keys: &Keys) -> anyhow::Result<Accounts> {
+fn accounts(config: &Config, db: &Db, keys: &Keys) -> anyhow::Result<Accounts> {
     let server_name = ServerName::parse(&config.server_name).context("`server_name`")?;
     let hooks: Arc<dyn DeviceHooks> = Arc::new(keys.clone());
     let settings = AccountSettings::new(server_name);
-    Ok(Accounts::new(db.clone(), clock.clone(), settings, Some(hooks)))
+    Ok(Accounts::new(db.clone(), Clock::System, settings, Some(hooks)))
 }
 
 fn media(config: &Config, db: &Db, clock: &Clock) -> anyhow::Result<Media> {
@@ -150,7 +212,7 @@ fn settings(config: &Config) -> anyhow::Result<Settings> {
         default_room_version: config
             .default_room_version
             .parse()
-            .context("`default_room_version`")?,
+            .map_err(|_| anyhow!("`default_room_version` is no version that is known here"))?,
         media_without_token: config.media.without_token,
     })
 }

@@ -13,6 +13,10 @@ use clap::Parser;
 
 use crate::cli::{Cli, Command};
 
+/// Tens of thousands of connections with small, short-lived answers: what it is made for.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Config { command } => commands::config::run(&command),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use haechi_base::UserNid;
+use haechi_matrix::pdu::Pdu;
 use haechi_rooms::{Event, Membership, Room, membership_of};
 use ruma::{OwnedUserId, UserId};
 
@@ -28,19 +29,23 @@ impl DeviceWatch {
         events: impl IntoIterator<Item = &'a Event>,
     ) {
         for event in events {
-            let pdu = &event.pdu;
-            if *pdu.kind() != ruma::events::TimelineEventType::RoomMember {
-                continue;
-            }
-            let Some(Ok(user)) = pdu.state_key().map(OwnedUserId::try_from) else { continue };
-            if user == *viewer {
-                continue;
-            }
-            match membership_of(pdu) {
-                Membership::Join => drop(self.came.insert(user)),
-                Membership::Leave | Membership::Ban => drop(self.went.insert(user)),
-                Membership::Invite | Membership::Knock => {}
-            }
+            self.member(viewer, &event.pdu);
+        }
+    }
+
+    /// Takes in who came or went by this event, if it is a membership.
+    pub(crate) fn member(&mut self, viewer: &UserId, pdu: &Pdu) {
+        if *pdu.kind() != ruma::events::TimelineEventType::RoomMember {
+            return;
+        }
+        let Some(Ok(user)) = pdu.state_key().map(OwnedUserId::try_from) else { return };
+        if user == *viewer {
+            return;
+        }
+        match membership_of(pdu) {
+            Membership::Join => drop(self.came.insert(user)),
+            Membership::Leave | Membership::Ban => drop(self.went.insert(user)),
+            Membership::Invite | Membership::Knock => {}
         }
     }
 

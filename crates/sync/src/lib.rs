@@ -3,9 +3,11 @@
 //! One engine finds out what there is to look at: from memory for those who sync with this node all
 //! the time, from indexes for strangers. `/sync` ([`v3`]) and sliding sync are two ways to tell it.
 
+mod account_data;
 mod device_lists;
 mod error;
 mod hub;
+mod key_changes;
 mod news;
 mod room;
 pub mod sliding;

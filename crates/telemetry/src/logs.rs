@@ -58,7 +58,8 @@ fn filter(level: &str) -> Result<EnvFilter, TelemetryError> {
             why: "it names no level".to_owned(),
         });
     }
-    EnvFilter::try_new(level)
+    // Ruma tells at `info` how it judged each event; who wants that says so.
+    EnvFilter::try_new(format!("ruma_state_res=warn,{level}"))
         .map_err(|error| TelemetryError::Level { level: level.to_owned(), why: error.to_string() })
 }
 

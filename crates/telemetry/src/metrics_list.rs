@@ -35,6 +35,31 @@ pub const METRICS: &[Metric] = &[
         about: "Always 1; the label tells which version runs.",
     },
     Metric {
+        name: "haechi_store_commit_seconds",
+        kind: MetricKind::Histogram,
+        labels: &["engine"],
+        about: "Time to make a group of works durable: the commit on SQLite, the whole group with \
+                all its tries on PostgreSQL.",
+    },
+    Metric {
+        name: "haechi_store_group_jobs",
+        kind: MetricKind::Histogram,
+        labels: &["engine"],
+        about: "Works that were committed together.",
+    },
+    Metric {
+        name: "haechi_store_work_run_seconds",
+        kind: MetricKind::Histogram,
+        labels: &["work"],
+        about: "Time that a work took, without waiting and without the commit.",
+    },
+    Metric {
+        name: "haechi_store_work_wait_seconds",
+        kind: MetricKind::Histogram,
+        labels: &["work"],
+        about: "Time that a work waited for its turn.",
+    },
+    Metric {
         name: "http_request_seconds",
         kind: MetricKind::Histogram,
         labels: &["method", "route", "status"],

@@ -18,6 +18,7 @@ sql!(NIDS_BY_IDS,
     sqlite: "SELECT nid, user_id FROM matrix_user
         WHERE user_id IN (SELECT value FROM json_each(?1))",
     pg: "SELECT nid, user_id FROM matrix_user WHERE user_id = ANY($1)");
+// As above.
 sql!(IDS_BY_NIDS,
     sqlite: "SELECT nid, user_id FROM matrix_user WHERE nid IN (SELECT value FROM json_each(?1))",
     pg: "SELECT nid, user_id FROM matrix_user WHERE nid = ANY($1)");

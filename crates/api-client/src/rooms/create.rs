@@ -11,6 +11,7 @@ use ruma::{
         create_room::v3::{Request, Response, RoomPreset},
         upgrade_room,
     },
+    serde::Raw,
 };
 use serde::Deserialize as _;
 use serde_json::{Map, Value};
@@ -60,14 +61,15 @@ async fn create_room(app: App, call: Call<Request>) -> Result<Response> {
     let published = visibility == Visibility::Public;
     let new = NewRoom {
         version,
-        preset: preset.unwrap_or(match published {
-            true => RoomPreset::PublicChat,
-            false => RoomPreset::PrivateChat,
+        preset: preset.unwrap_or(if published {
+            RoomPreset::PublicChat
+        } else {
+            RoomPreset::PrivateChat
         }),
         published,
         alias,
-        creation_content: object(creation_content.map(|raw| raw.into_json()))?,
-        power_levels: object(power_level_content_override.map(|raw| raw.into_json()))?,
+        creation_content: object(creation_content.map(Raw::into_json))?,
+        power_levels: object(power_level_content_override.map(Raw::into_json))?,
         initial_state: initial_state
             .into_iter()
             .map(|raw| state_event(raw.json()))

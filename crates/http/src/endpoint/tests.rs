@@ -123,6 +123,9 @@ async fn each_fault_has_its_own_answer() {
     let cases = [
         (Method::POST, FILTER, "good", "{", 400, "M_NOT_JSON"),
         (Method::POST, FILTER, "good", r#"{"room":7}"#, 400, "M_BAD_JSON"),
+        (Method::POST, FILTER, "good", "[{}]", 400, "M_BAD_JSON"),
+        (Method::POST, FILTER, "good", "[{", 400, "M_NOT_JSON"),
+        (Method::POST, "/v3/user/mina/filter", "good", "{", 400, "M_NOT_JSON"),
         (Method::POST, FILTER, "good", &*large, 413, "M_TOO_LARGE"),
         (Method::POST, "/v3/user/mina/filter", "good", "{}", 400, "M_INVALID_PARAM"),
         (Method::POST, FILTER, "", "{}", 401, "M_MISSING_TOKEN"),

@@ -1,6 +1,6 @@
 //! Previews of pages on a real web server on this machine.
 
-use haechi_fetch::{FetchConfig, Names};
+use haechi_fetch::{FetchConfig, Names, Ports};
 use serde_json::{Value, json};
 
 use super::{
@@ -14,7 +14,7 @@ fn bench(db: TestDb, server: &Server) -> Bench {
     let names = names.map(|(name, address)| (name.to_owned(), vec![address.parse().unwrap()]));
     let fetch = FetchConfig {
         opened: vec!["127.0.0.1/32".parse().unwrap()],
-        ports: vec![server.port],
+        ports: Ports::Only(vec![server.port]),
         names: Names::Fixed(names.into()),
         ..FetchConfig::public("test")
     };

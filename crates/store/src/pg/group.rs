@@ -190,7 +190,9 @@ impl Group<'_> {
 
     /// Moves the lane, commits, and looks where all lanes are now: one round trip.
     async fn commit(&self, announces: bool) -> Ended {
-        let end = self.end.load(Ordering::Relaxed);
+        // Places that only failed works took are not used up: a lane must not move without somebody
+        // telling the publisher.
+        let end = if announces { self.end.load(Ordering::Relaxed) } else { self.lane.pos };
         let prepared =
             join(self.client.prepare_cached(ADVANCE), self.client.prepare_cached(SNAPSHOT));
         let (advance, snapshot) = match timeout(RUN_TIMEOUT, prepared).await {

@@ -154,7 +154,9 @@ impl Writer {
             }
             outcomes.push(outcome);
         }
-        Ok(Some(Ran { outcomes, notes, end: end.into_inner() }))
+        // Places that only failed works took are not used up.
+        let end = if notes.is_empty() { self.offset } else { end.into_inner() };
+        Ok(Some(Ran { outcomes, notes, end }))
     }
 
     fn end(&mut self, end: i64) -> Result<()> {

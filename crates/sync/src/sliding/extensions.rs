@@ -12,7 +12,8 @@ use super::{
     response::{E2ee, Response, ToDevice},
 };
 use crate::{
-    Inner, Result, SyncError, SyncToken, device_lists::DeviceWatch, room::account_data_event,
+    Inner, Result, SyncError, SyncToken, account_data::global_events, device_lists::DeviceWatch,
+    room::account_data_event,
 };
 
 impl Inner {
@@ -131,15 +132,12 @@ impl Inner {
             }
         };
         let out = &mut response.extensions.account_data;
+        out.global = global_events(pass.viewer(), &data, pass.since.is_none(), |_| true);
         for datum in data {
+            let Some(nid) = datum.room else { continue };
+            let room = self.rooms.room(nid).await?;
             let event = account_data_event(&datum.kind, &datum.content);
-            match datum.room {
-                None => out.global.push(event),
-                Some(nid) => {
-                    let room = self.rooms.room(nid).await?;
-                    out.rooms.entry(room.room_id.clone()).or_default().push(event);
-                }
-            }
+            out.rooms.entry(room.room_id.clone()).or_default().push(event);
         }
         Ok(())
     }

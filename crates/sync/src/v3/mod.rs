@@ -17,8 +17,8 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use crate::{
-    Inner, Result, Sync, SyncError, SyncToken, Viewer, device_lists::DeviceWatch, hub::Listener,
-    news::Sorted, room::account_data_event,
+    Inner, Result, Sync, SyncError, SyncToken, Viewer, account_data::global_events,
+    device_lists::DeviceWatch, hub::Listener, news::Sorted,
 };
 use response::{Events, RawEvent, Response};
 
@@ -200,10 +200,8 @@ impl Inner {
             self.accounts.account_data_since(viewer.user, &ranges).await?
         };
         let filter = &pass.request.filter.account_data;
-        let wanted = data
-            .iter()
-            .filter(|datum| datum.room.is_none() && filter.passes_kind(&datum.kind))
-            .map(|datum| account_data_event(&datum.kind, &datum.content));
-        Ok(Events { events: wanted.collect() })
+        let wanted = |kind: &str| filter.passes_kind(kind);
+        let events = global_events(viewer, &data, pass.is_initial, wanted);
+        Ok(Events { events })
     }
 }

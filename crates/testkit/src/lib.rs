@@ -1,0 +1,152 @@
+//! A whole server inside a test: all crates on an SQLite database of its own, asked through the
+//! router as clients ask it.
+
+mod client;
+
+use std::{num::NonZeroUsize, sync::Arc};
+
+use axum::Router;
+use haechi_accounts::{AccountSettings, Accounts, DeviceHooks, Presence};
+use haechi_api_client::{App, FilterCache, Handles, RegistrationMode, Settings};
+use haechi_base::Clock;
+use haechi_blob::Blob;
+use haechi_http::{RateLimiter, StackSettings, stack};
+use haechi_keys::Keys;
+use haechi_matrix::RoomVersion;
+use haechi_media::{Media, MediaConfig};
+use haechi_push::{Push, PushSettings};
+use haechi_rooms::Rooms;
+use haechi_store::{Db, DbConfig};
+use haechi_sync::Sync;
+use ruma::server_name;
+use serde_json::{Value as Json, json};
+use tokio::sync::watch;
+
+pub use client::{Answer, Client};
+
+/// The name of the server of every test.
+pub const SERVER_NAME: &str = "haechi.example";
+
+/// The password of everybody whom [`TestServer::register`] makes.
+pub const PASSWORD: &str = "correct horse";
+
+/// A server without a network.
+pub struct TestServer {
+    /// Its endpoints with all layers around them.
+    pub router: Router,
+    /// Its database.
+    pub db: Db,
+    /// Its users.
+    pub accounts: Accounts,
+    /// Its keys.
+    pub keys: Keys,
+    /// Its rooms.
+    pub rooms: Rooms,
+    _close: watch::Sender<bool>,
+    _folder: tempfile::TempDir,
+}
+
+impl TestServer {
+    /// Starts a server on the machine's clock.
+    ///
+    /// # Panics
+    /// When anything goes wrong.
+    pub async fn start(registration: RegistrationMode) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("haechi.db");
+        let config = DbConfig::Sqlite { path, readers: NonZeroUsize::MIN };
+        let schemas = [
+            &haechi_accounts::SCHEMA,
+            &haechi_keys::SCHEMA,
+            &haechi_rooms::SCHEMA,
+            &haechi_media::SCHEMA,
+            &haechi_push::SCHEMA,
+        ];
+        let (db, feed) = Db::open(&config, &schemas).await.expect("a database");
+        let clock = Clock::System;
+        let keys = Keys::new(db.clone(), clock.clone());
+        let hooks: Arc<dyn DeviceHooks> = Arc::new(keys.clone());
+        let settings = AccountSettings::new(server_name!("haechi.example").to_owned());
+        let accounts = Accounts::new(db.clone(), clock.clone(), settings, Some(hooks));
+        let users = accounts.users().clone();
+        let key = haechi_rooms::signing_key(&db).await.expect("a key");
+        let server_name = accounts.server_name().to_owned();
+        let rooms = Rooms::new(db.clone(), users.clone(), clock.clone(), server_name, key);
+        let (close, closing) = watch::channel(false);
+        let push = Push::start(
+            db.clone(),
+            clock.clone(),
+            accounts.clone(),
+            rooms.clone(),
+            PushSettings::STANDARD,
+            closing.clone(),
+        )
+        .await
+        .expect("push");
+        let blob = Blob::folder(&folder.path().join("media")).expect("a folder for media");
+        let media = MediaConfig::new("haechi.example");
+        let media = Media::new(media, db.clone(), blob, clock.clone()).expect("media");
+        let sync = Sync::start(
+            &db,
+            feed,
+            rooms.clone(),
+            users,
+            accounts.clone(),
+            keys.clone(),
+            clock.clone(),
+            closing,
+        );
+        let app = App::new(Handles {
+            settings: Settings {
+                public_base_url: "https://chat.haechi.example".to_owned(),
+                registration,
+                default_room_version: RoomVersion::V12,
+                media_without_token: false,
+            },
+            limiter: RateLimiter::off(),
+            accounts: accounts.clone(),
+            presence: Presence::new(db.clone(), clock, true),
+            rooms: rooms.clone(),
+            keys: keys.clone(),
+            media,
+            push,
+            sync,
+            filters: FilterCache::default(),
+        });
+        let router = stack(haechi_api_client::router(app), &StackSettings::default());
+        Self { router, db, accounts, keys, rooms, _close: close, _folder: folder }
+    }
+
+    /// A server with open registration, and the user mina on it.
+    pub async fn with_mina() -> (Self, Client) {
+        let server = Self::start(RegistrationMode::Open).await;
+        let mina = server.register("mina").await;
+        (server, mina)
+    }
+
+    /// Makes an account and logs it in on the device `PHONE`.
+    ///
+    /// # Panics
+    /// When the server refuses.
+    pub async fn register(&self, name: &str) -> Client {
+        let body = json!({ "username": name, "password": PASSWORD, "device_id": "PHONE",
+                           "auth": { "type": "m.login.dummy" } });
+        let (status, answer) = self.anybody().post("/v3/register", body).await;
+        assert_eq!(status, 200, "{answer}");
+        self.client(&answer)
+    }
+
+    /// A client that is not logged in.
+    pub fn anybody(&self) -> Client {
+        Client::new(self.router.clone(), None)
+    }
+
+    /// The client that got this answer from a login.
+    ///
+    /// # Panics
+    /// When the answer holds no token.
+    pub fn client(&self, login: &Json) -> Client {
+        let token = login["access_token"].as_str().expect("an access token").to_owned();
+        Client::new(self.router.clone(), Some(token))
+    }
+}
