@@ -3,3 +3,4 @@
 mod directory;
 mod relations;
 mod server;
+mod upgrade;
