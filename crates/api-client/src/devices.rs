@@ -25,16 +25,14 @@ pub(crate) fn routes(router: Router<App>) -> Router<App> {
     router.endpoint(list).endpoint(get).endpoint(rename).endpoint(delete).endpoint(delete_many)
 }
 
-/// A device as clients see it.
+/// A device as clients see it. What is not known is empty or 0: matrix-nio takes a device with a
+/// field missing for a malformed answer, and the specification knows no `null` here.
 #[derive(Serialize)]
 struct Shown {
     device_id: OwnedDeviceId,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    display_name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_seen_ip: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_seen_ts: Option<i64>,
+    display_name: String,
+    last_seen_ip: String,
+    last_seen_ts: i64,
 }
 
 /// All devices of a user.
@@ -47,9 +45,9 @@ impl From<Device> for Shown {
     fn from(device: Device) -> Self {
         Self {
             device_id: device.device_id,
-            display_name: device.display_name,
-            last_seen_ip: device.seen_ip,
-            last_seen_ts: device.seen.map(|seen| seen.0),
+            display_name: device.display_name.unwrap_or_default(),
+            last_seen_ip: device.seen_ip.unwrap_or_default(),
+            last_seen_ts: device.seen.map_or(0, |seen| seen.0),
         }
     }
 }
