@@ -12,7 +12,7 @@ use ruma::{
 };
 use serde_json::Value as Json;
 
-use crate::{App, Result, app::only_self};
+use crate::{App, Result, app::only_self, rooms::actor};
 
 pub(crate) fn routes(router: Router<App>) -> Router<App> {
     router.endpoint(get).endpoint(get_one).endpoint(set_one).endpoint(delete_one)
@@ -50,8 +50,7 @@ async fn set_one(app: App, call: Call<set_field::Request>) -> Result<set_field::
     let json = value.value().into_owned();
     // An empty name is no name.
     let is_empty = json.is_null() || json.as_str().is_some_and(str::is_empty);
-    let is_text = matches!(name, ProfileFieldName::DisplayName | ProfileFieldName::AvatarUrl);
-    let json = Some(json).filter(|_| !(is_text && is_empty));
+    let json = Some(json).filter(|_| !(is_shown_in_rooms(&name) && is_empty));
     put(&app, &call.caller, &name, json).await?;
     Ok(set_field::Response::new())
 }
@@ -68,6 +67,22 @@ async fn put(
     name: &ProfileFieldName,
     value: Option<Json>,
 ) -> Result<()> {
-    app.accounts.set_profile_field(session.user, name.as_str(), value).await?;
+    let changed = app.accounts.set_profile_field(session.user, name.as_str(), value).await?;
+    if changed && is_shown_in_rooms(name) {
+        show_in_rooms(app.clone(), session).await?;
+    }
     Ok(())
+}
+
+/// Rooms repeat these two in the membership of each member.
+fn is_shown_in_rooms(name: &ProfileFieldName) -> bool {
+    matches!(name, ProfileFieldName::DisplayName | ProfileFieldName::AvatarUrl)
+}
+
+async fn show_in_rooms(app: App, session: &Session) -> Result<()> {
+    let actor = actor(session);
+    let profile = app.member_profile(&session.user_id).await?;
+    // Goes on to the last room also when the client has gone away.
+    let shown = tokio::spawn(async move { app.rooms.show_profile(&actor, &profile).await });
+    Ok(shown.await.map_err(ApiError::internal)??)
 }

@@ -14,6 +14,7 @@ use haechi_http::{RateLimiter, StackSettings, stack};
 use haechi_keys::Keys;
 use haechi_matrix::RoomVersion;
 use haechi_media::{Media, MediaConfig};
+use haechi_push::{Push, PushSettings};
 use haechi_rooms::Rooms;
 use haechi_store::{Db, DbConfig};
 use haechi_sync::Sync;
@@ -56,6 +57,7 @@ impl Server {
             &haechi_keys::SCHEMA,
             &haechi_rooms::SCHEMA,
             &haechi_media::SCHEMA,
+            &haechi_push::SCHEMA,
         ];
         let (db, feed) = Db::open(&config, &schemas).await.unwrap();
         let clock = Clock::System;
@@ -72,6 +74,16 @@ impl Server {
         let media = Media::new(media, db.clone(), blob, clock.clone()).unwrap();
         // Nobody waits for news here.
         let (close, closing) = watch::channel(false);
+        let push = Push::start(
+            db.clone(),
+            clock.clone(),
+            accounts.clone(),
+            rooms.clone(),
+            PushSettings::STANDARD,
+            closing.clone(),
+        )
+        .await
+        .unwrap();
         let sync = Sync::start(
             &db,
             feed,
@@ -94,6 +106,7 @@ impl Server {
             presence: Presence::new(db.clone(), clock, false),
             rooms,
             keys: keys.clone(),
+            push,
             sync,
             media,
             filters: FilterCache::default(),

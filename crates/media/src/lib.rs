@@ -33,7 +33,7 @@ use haechi_base::{
     limits::{MEDIA_THUMBNAILS_WAITING_MAX, MEDIA_UPLOADS_AT_ONCE_MAX},
 };
 use haechi_blob::Blob;
-pub use haechi_fetch::{FetchConfig, FetchError, Names};
+pub use haechi_fetch::{FetchConfig, FetchError, Names, Ports};
 use haechi_store::{Db, Schema, schema};
 use tokio::sync::{Semaphore, broadcast};
 

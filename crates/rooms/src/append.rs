@@ -141,6 +141,8 @@ impl Rooms {
         new: NewEvent,
     ) -> Result<Pending> {
         let is_state = new.state_key.is_some();
+        let is_create = new.kind == TimelineEventType::RoomCreate;
+        let now = if is_create { self.creation_time() } else { self.0.clock.now().0 };
         let prepared = PduBuilder {
             version,
             room_id,
@@ -149,7 +151,7 @@ impl Rooms {
             state_key: new.state_key,
             content: &new.content,
             redacts: new.redacts,
-            origin_server_ts: self.0.clock.now().0,
+            origin_server_ts: now,
         }
         .prepare()?;
         let auth_types = auth::auth_types(

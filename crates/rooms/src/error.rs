@@ -27,6 +27,9 @@ pub enum RoomError {
     /// `M_ROOM_IN_USE`: the alias belongs to another room.
     #[error("that alias is in use")]
     AliasInUse,
+    /// `M_BAD_ALIAS`: the room is to be named by an alias that leads elsewhere or nowhere.
+    #[error("the alias {0} does not lead to this room")]
+    BadAlias(String),
     /// `M_INVALID_ROOM_STATE`: the initial state contradicts itself.
     #[error("{0}")]
     InvalidState(String),

@@ -8,11 +8,15 @@
 mod aliases;
 mod append;
 mod create;
+mod directory;
 mod error;
+mod everywhere;
+mod hierarchy;
 mod key;
 mod load;
 mod membership;
 mod model;
+mod mutual;
 mod notified;
 mod push;
 mod read;
@@ -20,11 +24,13 @@ mod receipts;
 mod relations;
 mod room;
 mod store;
+mod summary;
 mod sync;
 mod typing;
+mod upgrade;
 mod visibility;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, atomic::AtomicI64};
 
 use haechi_accounts::Users;
 use haechi_base::{Clock, RoomNid};
@@ -35,11 +41,14 @@ use ruma::OwnedServerName;
 
 pub use append::NewEvent;
 pub use create::NewRoom;
+pub use directory::{DirectoryPage, DirectoryQuery, DirectoryToken};
 pub use error::{Result, RoomError};
 pub use haechi_matrix::auth::Membership;
+pub use hierarchy::{HierarchyPage, HierarchyQuery, HierarchyRoom, HierarchyToken};
 pub use key::signing_key;
 pub use membership::{MemberChange, MemberProfile};
 pub use model::{Actor, Counts, Event, Standing, State, Txn, membership_of};
+pub use mutual::MutualRooms;
 pub use notified::{Notified, NotifiedQuery, UnreadRoom};
 pub use push::{Appending, Loading, PushAction, PushRules, Verdict};
 pub use read::{Direction, Page, PageToken};
@@ -67,6 +76,8 @@ pub(crate) struct Inner {
     pub(crate) cache: load::RoomCache,
     pub(crate) push: OnceLock<Arc<dyn PushRules>>,
     pub(crate) typing: Typing,
+    /// When the last room was made, by this node's clock.
+    pub(crate) last_created: AtomicI64,
 }
 
 impl Rooms {
@@ -87,6 +98,7 @@ impl Rooms {
             cache: load::RoomCache::new(Cache::new(ROOMS_CACHED_MAX)),
             push: OnceLock::new(),
             typing: Typing::default(),
+            last_created: AtomicI64::new(0),
         }))
     }
 

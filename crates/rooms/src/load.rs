@@ -49,6 +49,11 @@ impl RoomCache {
         Some(room)
     }
 
+    /// The room, if it is in memory and no other node wrote to it.
+    pub(crate) fn fresh(&self, nid: RoomNid) -> Option<Arc<Room>> {
+        self.get(nid).filter(|room| !room.live.read().stale)
+    }
+
     /// Puts a room in, unless somebody was faster; returns the one that counts.
     fn insert(&self, room: Arc<Room>) -> Arc<Room> {
         let mut all = self.all.lock();

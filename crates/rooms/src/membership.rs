@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use haechi_base::{RoomNid, UserNid};
-use haechi_matrix::auth::{JoinDecision, JoinRules, Membership};
+use haechi_matrix::auth::{JoinDecision, Membership};
 use haechi_store::{Change, FromRow, LockKey, Locks, Result as StoreResult, Row, Tx, Work, sql};
 use ruma::{OwnedEventId, OwnedUserId, UserId};
 use serde_json::{Map, Value};
@@ -13,6 +13,7 @@ use crate::{
     append::NewEvent,
     load::room_auth,
     model::{Actor, Standing, State},
+    summary::join_rules,
 };
 
 /// How somebody appears in a room.
@@ -91,21 +92,11 @@ impl Rooms {
         actor: &Actor,
         before: Membership,
     ) -> Result<Option<OwnedUserId>> {
-        let rules = state.get("m.room.join_rules", "").map_or_else(
-            || JoinRules::of_content("{}"),
-            |pdu| JoinRules::of_content(pdu.content()),
-        );
+        let rules = join_rules(state);
         if !rules.is_restricted(room.version) {
             return Ok(None);
         }
-        let mut joined_rooms = Vec::new();
-        for other in rules.rooms() {
-            if let Some(nid) = self.lookup(other).await?
-                && self.room(nid).await?.joined().contains(&actor.nid)
-            {
-                joined_rooms.push(other.clone());
-            }
-        }
+        let joined_rooms = self.joined_of(&rules, actor.nid).await?;
         let decision = rules
             .decide(room.version, before, |other| joined_rooms.iter().any(|room| room == other));
         if decision != JoinDecision::AllowedByRoom {

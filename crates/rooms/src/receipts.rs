@@ -257,12 +257,11 @@ impl ReadState {
                 continue;
             }
             let highlight = i64::from(action.highlight);
-            match root {
-                Some(root) => add(root, action.notify, highlight),
-                None => {
-                    unread.notify += action.notify;
-                    unread.highlight += highlight;
-                }
+            if let Some(root) = root {
+                add(root, action.notify, highlight);
+            } else {
+                unread.notify += action.notify;
+                unread.highlight += highlight;
             }
         }
         unread.notify = unread.notify.max(unread.highlight).max(0);

@@ -76,7 +76,6 @@ impl Typing {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a lapse of seconds, not a time that anybody sees")]
 fn now() -> Instant {
     Instant::now()
 }

@@ -1,6 +1,6 @@
 //! Who may see which event (spec, "Room History Visibility").
 
-use std::sync::Arc;
+use std::{str::FromStr, sync::Arc};
 
 use haechi_base::RoomNid;
 use haechi_matrix::auth::{Membership, Sight, Visibility, may_see};
@@ -129,10 +129,7 @@ impl Work for LoadView {
     }
 }
 
-fn parsed<T: std::str::FromStr>(rows: Vec<(i64, Option<String>)>, default: T) -> Vec<(i64, T)>
-where
-    T: Copy,
-{
+fn parsed<T: FromStr + Copy>(rows: Vec<(i64, Option<String>)>, default: T) -> Vec<(i64, T)> {
     rows.into_iter()
         .map(|(seq, text)| (seq, text.and_then(|text| text.parse().ok()).unwrap_or(default)))
         .collect()

@@ -11,15 +11,24 @@ use haechi_config::{Config, DatabaseTarget, RateLimits, Registration};
 use haechi_http::{Rate, RateLimiter};
 use haechi_keys::Keys;
 use haechi_media::{FetchConfig, Media, MediaConfig, PreviewConfig, UserLimits};
+use haechi_push::{Push, PushSettings};
 use haechi_rooms::Rooms;
 use haechi_store::{Commit, Db, DbConfig, Schema};
 use haechi_sync::Sync;
 use ruma::ServerName;
-use tokio::sync::{mpsc::Receiver, watch};
+use tokio::sync::{
+    mpsc::{self, Receiver},
+    watch,
+};
 
 /// The tables of all crates, each after those it needs.
-const SCHEMAS: &[&Schema] =
-    &[&haechi_accounts::SCHEMA, &haechi_keys::SCHEMA, &haechi_rooms::SCHEMA, &haechi_media::SCHEMA];
+const SCHEMAS: &[&Schema] = &[
+    &haechi_accounts::SCHEMA,
+    &haechi_keys::SCHEMA,
+    &haechi_rooms::SCHEMA,
+    &haechi_media::SCHEMA,
+    &haechi_push::SCHEMA,
+];
 
 /// The parts that `haechi serve` looks after.
 pub(crate) struct Parts {
@@ -51,9 +60,22 @@ pub(crate) async fn compose(
         accounts.server_name().to_owned(),
         haechi_rooms::signing_key(&db).await.context("the signing key")?,
     );
+    let push = Push::start(
+        db.clone(),
+        clock.clone(),
+        accounts.clone(),
+        rooms.clone(),
+        PushSettings {
+            allow_private_addresses: config.push.allow_private_addresses,
+            ..PushSettings::STANDARD
+        },
+        closing.clone(),
+    )
+    .await
+    .context("cannot set up push")?;
     let sync = Sync::start(
         &db,
-        feed,
+        heard_by(push.clone(), feed),
         rooms.clone(),
         users,
         accounts.clone(),
@@ -68,11 +90,29 @@ pub(crate) async fn compose(
         presence: presence.clone(),
         rooms,
         keys: keys.clone(),
+        push,
         sync,
         media: media.clone(),
         filters: FilterCache::default(),
     });
     Ok(Parts { db, accounts, keys, presence, media, app })
+}
+
+/// Commits that wait between push and sync.
+const COMMITS_MAX: usize = 64;
+
+/// The same feed, which push hears first.
+fn heard_by(push: Push, mut feed: Receiver<Commit>) -> Receiver<Commit> {
+    let (sender, receiver) = mpsc::channel(COMMITS_MAX);
+    tokio::spawn(async move {
+        while let Some(commit) = feed.recv().await {
+            push.on_commit(&commit);
+            if sender.send(commit).await.is_err() {
+                return;
+            }
+        }
+    });
+    receiver
 }
 
 /// Opens the database for a command that works on accounts only.

@@ -284,8 +284,8 @@ impl Work for Twice {
         let first = tx.all(&common::IDS, &[1.into()]).await?;
         let (go_on, wait) = std::sync::mpsc::sync_channel(1);
         self.paused.try_send(go_on).expect("the test listens");
-        // a work may await only its transaction; a test may hold the thread
-        wait.recv().expect("the test says go on");
+        // a work may await only its transaction; a test may hold the thread, once it has told tokio
+        tokio::task::block_in_place(|| wait.recv()).expect("the test says go on");
         Ok((first, tx.all(&common::IDS, &[1.into()]).await?))
     }
 }
@@ -381,7 +381,8 @@ impl Work for Hold {
     }
 
     async fn run(&self, _tx: &mut Tx<'_>) -> Result<()> {
-        let _ = self.0.lock().expect("nobody panicked").recv();
+        let held = self.0.lock().expect("nobody panicked");
+        let _ = tokio::task::block_in_place(|| held.recv());
         Ok(())
     }
 }

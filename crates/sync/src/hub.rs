@@ -95,12 +95,6 @@ pub(crate) struct News {
     pub(crate) typing: Vec<RoomNid>,
 }
 
-impl News {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.signals.is_empty() && self.typing.is_empty()
-    }
-}
-
 impl Hub {
     /// Starts sorting the commits of `feed`.
     pub(crate) fn start(db: &Db, rooms: Rooms, clock: Clock, feed: mpsc::Receiver<Commit>) -> Self {
@@ -169,7 +163,7 @@ impl Hub {
     }
 
     fn shard(&self, user: UserNid) -> &Mutex<HashMap<UserNid, Arc<Listener>>> {
-        let index = usize::try_from(user.0.rem_euclid(SHARDS as i64)).unwrap_or(0);
+        let index = usize::try_from(user.0.unsigned_abs()).unwrap_or(0) % SHARDS;
         &self.0.shards[index]
     }
 

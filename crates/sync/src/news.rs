@@ -12,6 +12,7 @@ use crate::{
 
 /// What is new in one room.
 #[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own")]
 pub(crate) struct RoomNews {
     pub(crate) event: bool,
     pub(crate) membership: bool,

@@ -9,9 +9,12 @@ use axum::Router;
 use haechi_accounts::{AccountSettings, Accounts, DeviceHooks, Presence};
 use haechi_api_client::{App, FilterCache, Handles, RegistrationMode, Settings};
 use haechi_base::Clock;
+use haechi_blob::Blob;
 use haechi_http::{RateLimiter, StackSettings, stack};
 use haechi_keys::Keys;
 use haechi_matrix::RoomVersion;
+use haechi_media::{Media, MediaConfig};
+use haechi_push::{Push, PushSettings};
 use haechi_rooms::Rooms;
 use haechi_store::{Db, DbConfig};
 use haechi_sync::Sync;
@@ -52,7 +55,13 @@ impl TestServer {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("haechi.db");
         let config = DbConfig::Sqlite { path, readers: NonZeroUsize::MIN };
-        let schemas = [&haechi_accounts::SCHEMA, &haechi_keys::SCHEMA, &haechi_rooms::SCHEMA];
+        let schemas = [
+            &haechi_accounts::SCHEMA,
+            &haechi_keys::SCHEMA,
+            &haechi_rooms::SCHEMA,
+            &haechi_media::SCHEMA,
+            &haechi_push::SCHEMA,
+        ];
         let (db, feed) = Db::open(&config, &schemas).await.expect("a database");
         let clock = Clock::System;
         let keys = Keys::new(db.clone(), clock.clone());
@@ -64,6 +73,19 @@ impl TestServer {
         let server_name = accounts.server_name().to_owned();
         let rooms = Rooms::new(db.clone(), users.clone(), clock.clone(), server_name, key);
         let (close, closing) = watch::channel(false);
+        let push = Push::start(
+            db.clone(),
+            clock.clone(),
+            accounts.clone(),
+            rooms.clone(),
+            PushSettings::STANDARD,
+            closing.clone(),
+        )
+        .await
+        .expect("push");
+        let blob = Blob::folder(&folder.path().join("media")).expect("a folder for media");
+        let media = MediaConfig::new("haechi.example");
+        let media = Media::new(media, db.clone(), blob, clock.clone()).expect("media");
         let sync = Sync::start(
             &db,
             feed,
@@ -79,12 +101,15 @@ impl TestServer {
                 public_base_url: "https://chat.haechi.example".to_owned(),
                 registration,
                 default_room_version: RoomVersion::V12,
+                media_without_token: false,
             },
             limiter: RateLimiter::off(),
             accounts: accounts.clone(),
             presence: Presence::new(db.clone(), clock, true),
             rooms: rooms.clone(),
             keys: keys.clone(),
+            media,
+            push,
             sync,
             filters: FilterCache::default(),
         });

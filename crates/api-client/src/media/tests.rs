@@ -7,7 +7,7 @@ use futures_util::stream;
 use haechi_accounts::Session;
 use haechi_base::{Clock, Millis, UserNid};
 use haechi_http::{ApiError, RateLimiter, StackSettings, stack};
-use haechi_media::{FetchConfig, MediaConfig, PreviewConfig, SCHEMA};
+use haechi_media::{FetchConfig, MediaConfig, Ports, PreviewConfig, SCHEMA};
 use haechi_store::testing::{TestDb, store_test};
 use http::{Method, Request, StatusCode};
 use ruma::{device_id, user_id};
@@ -314,7 +314,7 @@ async fn the_old_paths_are_closed_unless_opened(db: TestDb) {
 
 #[store_test(schemas(SCHEMA))]
 async fn previews_tell_nothing_about_the_network(db: TestDb) {
-    let fetch = FetchConfig { ports: vec![9], ..FetchConfig::public("test") };
+    let fetch = FetchConfig { ports: Ports::Only(vec![9]), ..FetchConfig::public("test") };
     let preview = PreviewConfig {
         may_preview: Arc::new(|host| host != "denied.example"),
         timeout: Duration::from_secs(5),

@@ -152,7 +152,7 @@ async fn context(
     };
     let mut rendered = app.client_events(viewer, &room, &all).await?.into_iter().map(as_raw);
     response.events_before = rendered.by_ref().take(before_events.len()).collect();
-    response.event = rendered.next().map(|raw| raw.cast_unchecked());
+    response.event = rendered.next().map(Raw::cast_unchecked);
     response.events_after = rendered.collect();
     Ok(response)
 }

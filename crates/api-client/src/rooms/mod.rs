@@ -1,12 +1,15 @@
 //! Rooms: making them, being in them, writing to them, reading them.
 
+mod aliases;
 mod create;
+mod directory;
 mod history;
 mod membership;
 mod receipts;
 mod relations;
 mod send;
 mod state;
+mod summary;
 
 use std::sync::Arc;
 
@@ -27,7 +30,10 @@ pub(crate) fn routes(router: Router<App>) -> Router<App> {
     let router = state::routes(router);
     let router = history::routes(router);
     let router = receipts::routes(router);
-    relations::routes(router)
+    let router = relations::routes(router);
+    let router = aliases::routes(router);
+    let router = directory::routes(router);
+    summary::routes(router)
 }
 
 /// The caller as rooms know them.

@@ -63,6 +63,9 @@ async fn set(
     let room = app.room(&request.room_id).await?;
     let kind = TimelineEventType::from(request.event_type);
     let content = request.body.into_json();
+    if kind == TimelineEventType::RoomCanonicalAlias {
+        app.rooms.check_aliases(&room, content.get()).await?;
+    }
     let event = NewEvent {
         kind,
         state_key: Some(request.state_key.into()),

@@ -1,4 +1,6 @@
 //! The endpoints of rooms, through the router as clients reach it, on both engines.
 
+mod directory;
 mod relations;
 mod server;
+mod upgrade;

@@ -26,7 +26,12 @@ async fn flood(by: &Client<'_>, room: &str) {
     }
 }
 
-#[store_test(schemas(haechi_accounts::SCHEMA, haechi_keys::SCHEMA, haechi_rooms::SCHEMA))]
+#[store_test(schemas(
+    haechi_accounts::SCHEMA,
+    haechi_keys::SCHEMA,
+    haechi_rooms::SCHEMA,
+    haechi_push::SCHEMA
+))]
 async fn the_latest_edit_by_the_author_is_bundled(db: TestDb) {
     let server = Server::start(db).await;
     let (alice, bob) = (server.register("alice").await, server.register("bob").await);
@@ -55,7 +60,12 @@ async fn the_latest_edit_by_the_author_is_bundled(db: TestDb) {
     assert_eq!(shown["unsigned"]["m.relations"]["m.replace"], Json::Null, "{shown}");
 }
 
-#[store_test(schemas(haechi_accounts::SCHEMA, haechi_keys::SCHEMA, haechi_rooms::SCHEMA))]
+#[store_test(schemas(
+    haechi_accounts::SCHEMA,
+    haechi_keys::SCHEMA,
+    haechi_rooms::SCHEMA,
+    haechi_push::SCHEMA
+))]
 async fn a_thread_is_counted_without_those_one_ignores(db: TestDb) {
     let server = Server::start(db).await;
     let (alice, bob) = (server.register("alice").await, server.register("bob").await);
@@ -92,7 +102,12 @@ async fn a_thread_is_counted_without_those_one_ignores(db: TestDb) {
     assert_eq!((&seen["count"], &seen["latest_event"]["event_id"]), (&json!(1), &json!(first)));
 }
 
-#[store_test(schemas(haechi_accounts::SCHEMA, haechi_keys::SCHEMA, haechi_rooms::SCHEMA))]
+#[store_test(schemas(
+    haechi_accounts::SCHEMA,
+    haechi_keys::SCHEMA,
+    haechi_rooms::SCHEMA,
+    haechi_push::SCHEMA
+))]
 async fn threads_are_listed_by_their_newest_event(db: TestDb) {
     let server = Server::start(db).await;
     let (alice, bob) = (server.register("alice").await, server.register("bob").await);
@@ -121,7 +136,12 @@ async fn threads_are_listed_by_their_newest_event(db: TestDb) {
     assert_eq!((status, &*code), (400, "M_INVALID_PARAM"));
 }
 
-#[store_test(schemas(haechi_accounts::SCHEMA, haechi_keys::SCHEMA, haechi_rooms::SCHEMA))]
+#[store_test(schemas(
+    haechi_accounts::SCHEMA,
+    haechi_keys::SCHEMA,
+    haechi_rooms::SCHEMA,
+    haechi_push::SCHEMA
+))]
 async fn what_refers_to_an_event_is_paged_through(db: TestDb) {
     let server = Server::start(db).await;
     let (alice, bob) = (server.register("alice").await, server.register("bob").await);
@@ -174,7 +194,12 @@ async fn what_refers_to_an_event_is_paged_through(db: TestDb) {
     assert_eq!(status, 404, "public history may be read only by members");
 }
 
-#[store_test(schemas(haechi_accounts::SCHEMA, haechi_keys::SCHEMA, haechi_rooms::SCHEMA))]
+#[store_test(schemas(
+    haechi_accounts::SCHEMA,
+    haechi_keys::SCHEMA,
+    haechi_rooms::SCHEMA,
+    haechi_push::SCHEMA
+))]
 async fn what_comes_after_a_leave_is_not_bundled(db: TestDb) {
     let server = Server::start(db).await;
     let (alice, bob) = (server.register("alice").await, server.register("bob").await);

@@ -17,6 +17,7 @@ use haechi_http::{RateLimiter, StackSettings, stack};
 use haechi_keys::Keys;
 use haechi_matrix::RoomVersion;
 use haechi_media::{Media, MediaConfig};
+use haechi_push::{Push, PushSettings};
 use haechi_rooms::Rooms;
 use haechi_store::testing::TestDb;
 use haechi_sync::Sync;
@@ -56,6 +57,16 @@ impl Server {
         let rooms = Rooms::new(db.clone(), users.clone(), clock.clone(), name, key);
         let feed = mem::replace(db.feed(), mpsc::channel(1).1);
         let (closing, closed) = watch::channel(false);
+        let push = Push::start(
+            db.clone(),
+            clock.clone(),
+            accounts.clone(),
+            rooms.clone(),
+            PushSettings::STANDARD,
+            closed.clone(),
+        )
+        .await
+        .unwrap();
         let sync = Sync::start(
             &db,
             feed,
@@ -83,6 +94,7 @@ impl Server {
             rooms: rooms.clone(),
             keys,
             media,
+            push,
             sync,
             filters: FilterCache::default(),
         });

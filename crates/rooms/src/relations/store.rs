@@ -25,6 +25,7 @@ sql!(
             AND sender <> ALL($5)
         GROUP BY parent, rel_type"
 );
+// Split: lists are arrays on PostgreSQL, JSON on SQLite.
 sql!(
     LATEST_EDITS,
     sqlite: concat!("SELECT ", event_columns!(), " FROM (
@@ -42,6 +43,7 @@ sql!(
             GROUP BY r.parent
         ) l JOIN event e ON e.room = $1 AND e.seq = l.seq")
 );
+// Split: lists are arrays on PostgreSQL, JSON on SQLite.
 sql!(
     EVENTS_BY_SEQ,
     sqlite: concat!("SELECT ", event_columns!(), " FROM event e
@@ -49,6 +51,7 @@ sql!(
     pg: concat!("SELECT ", event_columns!(), " FROM event e
         WHERE e.room = $1 AND e.seq = ANY($2)")
 );
+// Split: lists are arrays on PostgreSQL, JSON on SQLite.
 sql!(
     REFERENCES,
     sqlite: "SELECT parent, event_id FROM relation
@@ -211,21 +214,21 @@ impl Work for LoadBundles {
             referred.iter().filter(|one| one.rel_type == rel_type).collect()
         };
         let threads: Vec<i64> = with("m.thread").iter().map(|one| one.last_seq).collect();
-        let latest: Vec<EventRow> = match threads.is_empty() {
-            true => Vec::new(),
-            false => tx.all(&EVENTS_BY_SEQ, &[room, Value::Ints(&threads)]).await?,
+        let latest: Vec<EventRow> = if threads.is_empty() {
+            Vec::new()
+        } else {
+            tx.all(&EVENTS_BY_SEQ, &[room, Value::Ints(&threads)]).await?
         };
         let mut edited: Vec<&str> = with("m.replace").iter().map(|one| &*one.parent).collect();
         edited.extend(latest.iter().map(EventRow::event_id));
         let edits = self.edits(tx, &edited).await?;
         let cited: Vec<&str> = with("m.reference").iter().map(|one| &*one.parent).collect();
-        let references = match cited.is_empty() {
-            true => Vec::new(),
-            false => {
-                let until = self.until.into();
-                let args = [room, Value::Texts(&cited), until, ignored, REFERENCES_MAX.into()];
-                tx.all(&REFERENCES, &args).await?
-            }
+        let references = if cited.is_empty() {
+            Vec::new()
+        } else {
+            let until = self.until.into();
+            let args = [room, Value::Texts(&cited), until, ignored, REFERENCES_MAX.into()];
+            tx.all(&REFERENCES, &args).await?
         };
         let edits = complete(tx, self.room, edits).await?;
         let latest = complete(tx, self.room, latest).await?;

@@ -82,9 +82,10 @@ pub(crate) async fn complete(
 ) -> Result<Vec<FullRow>> {
     let mut full = Vec::with_capacity(rows.len());
     for row in rows {
-        let replaced = match row.is_state {
-            true => tx.opt(&EVENT_REPLACED, &[room.into(), row.seq.into()]).await?,
-            false => None,
+        let replaced = if row.is_state {
+            tx.opt(&EVENT_REPLACED, &[room.into(), row.seq.into()]).await?
+        } else {
+            None
         };
         let redaction = match row.redacted_by {
             Some(pos) => tx.opt(&EVENT_AT, &[pos.into()]).await?,

@@ -144,7 +144,7 @@ impl Inner {
         if full || members_moved {
             out.summary = summary(&snapshot, viewer);
         }
-        let state = self.lazy(pass, room, &snapshot, state, &recent, &out.summary, full);
+        let state = Self::lazy(pass, room, &snapshot, state, &recent, &out.summary, full);
         let state: Vec<RawEvent> = state.iter().map(|pdu| state_event(room, pdu)).collect();
         out.timeline = Timeline {
             limited: recent.limited,
@@ -160,7 +160,25 @@ impl Inner {
             out.state = state;
         }
         self.add_extras(pass, room, news, whole, &mut out).await?;
-        let unread = self.rooms.unread(room, viewer.user).await?;
+        self.add_unread(pass, room, &mut out).await?;
+        let learns = full
+            || news.read_state
+            || news.receipt
+            || has_state
+            || !out.timeline.events.is_empty()
+            || out.timeline.limited
+            || !out.account_data.events.is_empty()
+            || !out.ephemeral.events.is_empty();
+        Ok(learns.then_some(out))
+    }
+
+    async fn add_unread(
+        &self,
+        pass: &Pass<'_>,
+        room: &Arc<Room>,
+        out: &mut JoinedRoom,
+    ) -> Result<()> {
+        let unread = self.rooms.unread(room, pass.request.viewer.user).await?;
         let by_thread = pass.request.filter.timeline.thread_counts();
         let counts = |(notify, highlight): (i64, i64)| Counts {
             notification_count: notify,
@@ -174,15 +192,7 @@ impl Inner {
         } else {
             out.unread_notifications = counts(unread.overall());
         }
-        let learns = full
-            || news.read_state
-            || news.receipt
-            || has_state
-            || !out.timeline.events.is_empty()
-            || out.timeline.limited
-            || !out.account_data.events.is_empty()
-            || !out.ephemeral.events.is_empty();
-        Ok(learns.then_some(out))
+        Ok(())
     }
 
     /// Receipts, typing, account data.
@@ -276,9 +286,7 @@ impl Inner {
 
     /// What of the state is sent when members are loaded lazily: of the members only those who
     /// appear, and whom the client does not know yet.
-    #[expect(clippy::too_many_arguments, reason = "each is one thing that the rule looks at")]
     fn lazy(
-        &self,
         pass: &Pass<'_>,
         room: &Room,
         snapshot: &Snapshot,
