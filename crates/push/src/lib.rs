@@ -111,8 +111,8 @@ impl Push {
             missed: AtomicBool::new(false),
             closing,
         }));
-        let handled = push.restore().await?;
-        tokio::spawn(push.clone().listen(feed, handled));
+        let noted = push.restore().await?;
+        tokio::spawn(push.clone().listen(feed, noted));
         Ok(push)
     }
 }

@@ -15,8 +15,8 @@ use crate::{
 };
 
 sql!(PUBLISHED, "SELECT nid FROM room WHERE published = 1 ORDER BY nid LIMIT ?1");
-sql!(IS_PUBLISHED, "SELECT published FROM room WHERE nid = ?1");
-sql!(SET_PUBLISHED, "UPDATE room SET published = ?2 WHERE nid = ?1");
+sql!(pub(crate) IS_PUBLISHED, "SELECT published FROM room WHERE nid = ?1");
+sql!(pub(crate) SET_PUBLISHED, "UPDATE room SET published = ?2 WHERE nid = ?1");
 // Lists of numbers: an array on PostgreSQL, which SQLite does not have. The same holds below.
 sql!(
     MEMBER_COUNTS,

@@ -27,6 +27,7 @@ mod store;
 mod summary;
 mod sync;
 mod typing;
+mod upgrade;
 mod visibility;
 
 use std::sync::{Arc, OnceLock, atomic::AtomicI64};

@@ -1,14 +1,15 @@
-//! `POST /createRoom`.
+//! Making rooms, and moving to new ones.
 
 use axum::Router;
 use haechi_http::{ApiError, Call, RouterExt as _};
 use haechi_matrix::RoomVersion;
 use haechi_rooms::NewRoom;
 use ruma::{
-    RoomAliasId,
+    RoomAliasId, RoomVersionId,
     api::client::room::{
         Visibility,
         create_room::v3::{Request, Response, RoomPreset},
+        upgrade_room,
     },
     serde::Raw,
 };
@@ -19,7 +20,7 @@ use super::actor;
 use crate::{App, Result};
 
 pub(super) fn routes(router: Router<App>) -> Router<App> {
-    router.endpoint(create_room)
+    router.endpoint(create_room).endpoint(upgrade)
 }
 
 async fn create_room(app: App, call: Call<Request>) -> Result<Response> {
@@ -46,11 +47,7 @@ async fn create_room(app: App, call: Call<Request>) -> Result<Response> {
     }
     let version = match room_version {
         None => app.settings.default_room_version,
-        Some(id) => RoomVersion::try_from(&id).map_err(|_| {
-            ApiError::unsupported_room_version(format!(
-                "This server does not support room version {id}"
-            ))
-        })?,
+        Some(id) => version(&id)?,
     };
     let alias = room_alias_name
         .map(|local| RoomAliasId::parse(format!("#{local}:{}", app.rooms.server_name())))
@@ -85,6 +82,27 @@ async fn create_room(app: App, call: Call<Request>) -> Result<Response> {
     };
     let room = app.rooms.create(&actor(&call.caller), new).await?;
     Ok(Response::new(room.room_id.clone()))
+}
+
+fn version(id: &RoomVersionId) -> Result<RoomVersion, ApiError> {
+    RoomVersion::try_from(id).map_err(|_| {
+        ApiError::unsupported_room_version(format!(
+            "This server does not support room version {id}"
+        ))
+    })
+}
+
+async fn upgrade(
+    app: App,
+    call: Call<upgrade_room::v3::Request>,
+) -> Result<upgrade_room::v3::Response> {
+    let upgrade_room::v3::Request { room_id, new_version, additional_creators, .. } = call.request;
+    let version = version(&new_version)?;
+    let room = app.room(&room_id).await?;
+    let profile = app.member_profile(&call.caller.user_id).await?;
+    let actor = actor(&call.caller);
+    let new = app.rooms.upgrade(&room, &actor, profile, version, &additional_creators).await?;
+    Ok(upgrade_room::v3::Response::new(new.room_id.clone()))
 }
 
 fn object(json: Option<Box<serde_json::value::RawValue>>) -> Result<Map<String, Value>> {

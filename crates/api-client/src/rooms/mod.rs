@@ -10,6 +10,7 @@ mod relations;
 mod send;
 mod state;
 mod summary;
+mod tags;
 
 use std::sync::Arc;
 
@@ -33,7 +34,8 @@ pub(crate) fn routes(router: Router<App>) -> Router<App> {
     let router = relations::routes(router);
     let router = aliases::routes(router);
     let router = directory::routes(router);
-    summary::routes(router)
+    let router = summary::routes(router);
+    tags::routes(router)
 }
 
 /// The caller as rooms know them.

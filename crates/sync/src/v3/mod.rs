@@ -17,8 +17,8 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use crate::{
-    Inner, Result, Sync, SyncError, SyncToken, Viewer, room::account_data_event,
-    device_lists::DeviceWatch, hub::Listener, news::Sorted,
+    Inner, Result, Sync, SyncError, SyncToken, Viewer, device_lists::DeviceWatch, hub::Listener,
+    news::Sorted, room::account_data_event,
 };
 use response::{Events, RawEvent, Response};
 
