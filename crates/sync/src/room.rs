@@ -7,7 +7,7 @@ use haechi_matrix::{
     client_event::{ClientEvent, CommonUnsigned, UserUnsigned},
     pdu::Pdu,
 };
-use haechi_rooms::{Event, Receipt, Room, Snapshot, membership_of};
+use haechi_rooms::{Event, Reader, Receipt, Room, Snapshot, membership_of};
 use ruma::{OwnedUserId, UserId};
 use serde_json::{json, value::RawValue};
 
@@ -16,16 +16,16 @@ use crate::{Inner, Result, Viewer, v3::response::RawEvent};
 /// Most heroes in a summary (spec, `m.heroes`).
 const HEROES_MAX: usize = 5;
 
-/// The event as the viewer is to see it: with their own transaction id, else the shared form.
-pub(crate) fn event_for(viewer: &Viewer, event: &Event) -> RawEvent {
+/// The event as the viewer is to see it: with their own transaction id and with what refers to it,
+/// else the shared form.
+fn event_for(viewer: &Viewer, event: &Event, relations: Option<&str>) -> RawEvent {
     let own = event.sender == viewer.user;
     let txn = event.txn.as_ref().filter(|txn| own && txn.device == viewer.device);
-    match txn {
-        None => Arc::clone(event.client.shared()),
-        Some(txn) => event
-            .client
-            .for_user(&UserUnsigned { transaction_id: Some(&txn.id), ..UserUnsigned::MEMBER }),
+    if txn.is_none() && relations.is_none() {
+        return Arc::clone(event.client.shared());
     }
+    let transaction_id = txn.map(|txn| &*txn.id);
+    event.client.for_user(&UserUnsigned { transaction_id, relations, ..UserUnsigned::MEMBER })
 }
 
 /// A state event outside the timeline.
@@ -86,6 +86,47 @@ pub(crate) fn needs_heroes(snapshot: &Snapshot) -> bool {
 }
 
 impl Inner {
+    /// The events as the viewer is to see them.
+    pub(crate) async fn events_for(
+        &self,
+        viewer: &Viewer,
+        room: &Arc<Room>,
+        events: &[Arc<Event>],
+    ) -> Result<Vec<RawEvent>> {
+        let ignored = self.accounts.ignored(viewer.user).await?;
+        let reader = Reader { user: viewer.user, user_id: &viewer.user_id, ignored: &ignored };
+        let bundles = self.rooms.bundles(room, &reader, events).await?;
+        let shown = events.iter().zip(bundles);
+        Ok(shown.map(|(event, bundle)| event_for(viewer, event, bundle.as_deref())).collect())
+    }
+
+    /// Takes out what users sent whom the viewer ignores.
+    pub(crate) async fn drop_ignored(
+        &self,
+        viewer: &Viewer,
+        events: &mut Vec<Arc<Event>>,
+    ) -> Result<()> {
+        let ignored = self.accounts.ignored(viewer.user).await?;
+        if !ignored.is_empty() {
+            events.retain(|event| !event.is_hidden_by(&ignored));
+        }
+        Ok(())
+    }
+
+    /// Was the viewer invited to the room by somebody whom they ignore?
+    pub(crate) async fn is_unwelcome(&self, viewer: &Viewer, room: &Room) -> Result<bool> {
+        let ignored = self.accounts.ignored(viewer.user).await?;
+        if ignored.is_empty() {
+            return Ok(false);
+        }
+        let state = room.state();
+        let Some(invitation) = state.get("m.room.member", viewer.user_id.as_str()) else {
+            return Ok(false);
+        };
+        let inviter = self.users.find(invitation.sender()).await?;
+        Ok(inviter.is_some_and(|inviter| ignored.contains(inviter)))
+    }
+
     /// An `m.receipt` event of these receipts, as far as the viewer may see them.
     pub(crate) async fn receipt_event(
         &self,

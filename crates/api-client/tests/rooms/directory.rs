@@ -11,7 +11,12 @@ fn room_ids(list: &Json) -> Vec<&str> {
     rooms.iter().map(|room| room["room_id"].as_str().unwrap()).collect()
 }
 
-#[store_test(schemas(haechi_accounts::SCHEMA, haechi_keys::SCHEMA, haechi_rooms::SCHEMA))]
+#[store_test(schemas(
+    haechi_accounts::SCHEMA,
+    haechi_keys::SCHEMA,
+    haechi_rooms::SCHEMA,
+    haechi_push::SCHEMA
+))]
 async fn an_alias_leads_to_one_room_until_it_is_taken_away(db: TestDb) {
     let server = Server::start(db).await;
     let (alice, bob) = (server.register("alice").await, server.register("bob").await);
@@ -55,7 +60,12 @@ async fn an_alias_leads_to_one_room_until_it_is_taken_away(db: TestDb) {
     assert_eq!(status, 404);
 }
 
-#[store_test(schemas(haechi_accounts::SCHEMA, haechi_keys::SCHEMA, haechi_rooms::SCHEMA))]
+#[store_test(schemas(
+    haechi_accounts::SCHEMA,
+    haechi_keys::SCHEMA,
+    haechi_rooms::SCHEMA,
+    haechi_push::SCHEMA
+))]
 async fn published_rooms_are_found_the_fullest_first(db: TestDb) {
     let server = Server::start(db).await;
     let (alice, bob) = (server.register("alice").await, server.register("bob").await);
@@ -106,7 +116,12 @@ async fn published_rooms_are_found_the_fullest_first(db: TestDb) {
     assert!(!room_ids(&all["chunk"]).contains(&&*secret));
 }
 
-#[store_test(schemas(haechi_accounts::SCHEMA, haechi_keys::SCHEMA, haechi_rooms::SCHEMA))]
+#[store_test(schemas(
+    haechi_accounts::SCHEMA,
+    haechi_keys::SCHEMA,
+    haechi_rooms::SCHEMA,
+    haechi_push::SCHEMA
+))]
 async fn a_summary_is_for_those_who_could_come_in(db: TestDb) {
     let server = Server::start(db).await;
     let (alice, bob) = (server.register("alice").await, server.register("bob").await);
@@ -142,7 +157,12 @@ async fn space(by: &Client<'_>, name: &str) -> String {
         .await
 }
 
-#[store_test(schemas(haechi_accounts::SCHEMA, haechi_keys::SCHEMA, haechi_rooms::SCHEMA))]
+#[store_test(schemas(
+    haechi_accounts::SCHEMA,
+    haechi_keys::SCHEMA,
+    haechi_rooms::SCHEMA,
+    haechi_push::SCHEMA
+))]
 async fn a_space_is_walked_depth_first_in_its_own_order(db: TestDb) {
     let server = Server::start(db).await;
     let (alice, bob) = (server.register("alice").await, server.register("bob").await);
@@ -192,7 +212,12 @@ async fn a_space_is_walked_depth_first_in_its_own_order(db: TestDb) {
     assert_eq!(bob.refused(Method::GET, &path, Json::Null).await.0, 403);
 }
 
-#[store_test(schemas(haechi_accounts::SCHEMA, haechi_keys::SCHEMA, haechi_rooms::SCHEMA))]
+#[store_test(schemas(
+    haechi_accounts::SCHEMA,
+    haechi_keys::SCHEMA,
+    haechi_rooms::SCHEMA,
+    haechi_push::SCHEMA
+))]
 async fn rooms_in_common_are_those_both_have_joined(db: TestDb) {
     let server = Server::start(db).await;
     let (alice, bob) = (server.register("alice").await, server.register("bob").await);

@@ -11,7 +11,12 @@ async fn state(by: &Client<'_>, room: &str, kind: &str) -> Json {
     by.ask(Method::GET, &path, Json::Null).await.1
 }
 
-#[store_test(schemas(haechi_accounts::SCHEMA, haechi_keys::SCHEMA, haechi_rooms::SCHEMA))]
+#[store_test(schemas(
+    haechi_accounts::SCHEMA,
+    haechi_keys::SCHEMA,
+    haechi_rooms::SCHEMA,
+    haechi_push::SCHEMA
+))]
 async fn the_new_room_takes_over_names_state_and_bans(db: TestDb) {
     let server = Server::start(db).await;
     let (alice, bob) = (server.register("alice").await, server.register("bob").await);
@@ -67,7 +72,12 @@ async fn the_new_room_takes_over_names_state_and_bans(db: TestDb) {
     bob.say(&new, "here now").await;
 }
 
-#[store_test(schemas(haechi_accounts::SCHEMA, haechi_keys::SCHEMA, haechi_rooms::SCHEMA))]
+#[store_test(schemas(
+    haechi_accounts::SCHEMA,
+    haechi_keys::SCHEMA,
+    haechi_rooms::SCHEMA,
+    haechi_push::SCHEMA
+))]
 async fn who_upgrades_has_no_more_power_afterwards_than_before(db: TestDb) {
     let server = Server::start(db).await;
     let (alice, bob) = (server.register("alice").await, server.register("bob").await);

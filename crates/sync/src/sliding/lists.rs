@@ -1,6 +1,9 @@
 //! Which rooms a request wants to see, and with how much.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use haechi_base::{RoomNid, limits::SYNC_TIMELINE_EVENTS_MAX};
 use haechi_rooms::{Membership, Room, Standing};
@@ -55,8 +58,8 @@ impl Inner {
     pub(super) async fn refresh_rooms(&self, pass: &Pass<'_>, conn: &mut Conn) -> Result<()> {
         let user = pass.viewer().user;
         let moved = pass.sorted.rooms.values().any(|news| news.membership);
-        if moved || conn.rooms.is_none() {
-            conn.rooms = Some(Arc::new(self.rooms.standings(user).await?));
+        if moved || pass.sorted.account_data || conn.rooms.is_none() {
+            conn.rooms = Some(Arc::new(self.welcome_rooms(pass).await?));
         }
         if pass.sorted.account_data || conn.direct.is_none() {
             let direct = self.accounts.account_data(user, None, "m.direct").await?;
@@ -67,6 +70,23 @@ impl Inner {
             conn.direct = Some(Arc::new(direct));
         }
         Ok(())
+    }
+
+    /// The user's rooms without those to which they were invited by somebody whom they ignore.
+    async fn welcome_rooms(&self, pass: &Pass<'_>) -> Result<Vec<Standing>> {
+        let viewer = pass.viewer();
+        let mut rooms = self.rooms.standings(viewer.user).await?;
+        if self.accounts.ignored(viewer.user).await?.is_empty() {
+            return Ok(rooms);
+        }
+        let mut unwelcome = BTreeSet::new();
+        for standing in rooms.iter().filter(|one| one.membership == Membership::Invite) {
+            if self.is_unwelcome(viewer, &*self.rooms.room(standing.room).await?).await? {
+                unwelcome.insert(standing.room);
+            }
+        }
+        rooms.retain(|standing| !unwelcome.contains(&standing.room));
+        Ok(rooms)
     }
 
     /// The rooms in all windows and subscriptions with what is wanted of them.

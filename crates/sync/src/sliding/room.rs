@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     Inner, Result,
-    room::{event_for, heroes, needs_heroes, state_event},
+    room::{heroes, needs_heroes, state_event},
     v3::stripped_state,
 };
 
@@ -106,6 +106,7 @@ impl Inner {
         if sent.is_none() || expanded {
             recent.events = self.rooms.visible(room, &viewer.user_id, recent.events).await?;
         }
+        self.drop_ignored(viewer, &mut recent.events).await?;
         let snapshot = room.snapshot();
         let state = self.required_state(room, &snapshot, pass, details, sent, &recent).await?;
         let unread = self.rooms.unread(room, viewer.user).await?.overall();
@@ -137,7 +138,7 @@ impl Inner {
             highlight_count: unread.1,
             prev_batch: (!recent.events.is_empty()).then(|| PageToken(first - 1).to_string()),
             limited: recent.limited || expanded,
-            timeline: recent.events.iter().map(|event| event_for(viewer, event)).collect(),
+            timeline: self.events_for(viewer, room, &recent.events).await?,
             required_state: state.iter().map(|pdu| state_event(room, pdu)).collect(),
             joined_count: shows_members.then_some(snapshot.joined.len() as u64),
             invited_count: shows_members.then(|| u64::try_from(snapshot.invited).unwrap_or(0)),
@@ -218,12 +219,13 @@ impl Inner {
         let viewer = pass.viewer();
         let mut recent = self.rooms.up_to(room, standing.seq, sent.timeline_limit.max(1)).await?;
         recent.events.retain(|event| !sent.until.covers(event.pos));
+        self.drop_ignored(viewer, &mut recent.events).await?;
         recent.events = self.rooms.visible(room, &viewer.user_id, recent.events).await?;
         let own = self.rooms.up_to(room, standing.seq, 1).await?.events;
         let first = recent.events.first().map_or(standing.seq + 1, |event| event.seq);
         Ok(Some(response::Room {
             prev_batch: Some(PageToken(first - 1).to_string()),
-            timeline: recent.events.iter().map(|event| event_for(viewer, event)).collect(),
+            timeline: self.events_for(viewer, room, &recent.events).await?,
             required_state: own.iter().map(|event| state_event(room, &event.pdu)).collect(),
             num_live: Some(recent.events.len() as u64),
             ..response::Room::default()

@@ -21,7 +21,7 @@ use crate::{
     Inner, Result, Viewer,
     device_lists::DeviceWatch,
     news::RoomNews,
-    room::{account_data_event, event_for, heroes, needs_heroes, state_event},
+    room::{account_data_event, heroes, needs_heroes, state_event},
 };
 
 /// Timeline events when the filter does not say.
@@ -85,6 +85,7 @@ impl Inner {
                     response.rooms.join.insert(room_id, filled);
                 }
             }
+            Membership::Invite if self.is_unwelcome(viewer, &room).await? => {}
             Membership::Invite => {
                 let invite_state = stripped_state(&room, viewer);
                 response.rooms.invite.insert(room_id, InvitedRoom { invite_state });
@@ -150,7 +151,7 @@ impl Inner {
             limited: recent.limited,
             prev_batch: (!recent.events.is_empty() || recent.limited)
                 .then(|| PageToken(first - 1).to_string()),
-            events: recent.events.iter().map(|event| event_for(viewer, event)).collect(),
+            events: self.events_for(viewer, room, &recent.events).await?,
         };
         let has_state = !state.is_empty();
         let state = Some(Events { events: state });
@@ -240,10 +241,11 @@ impl Inner {
         let from = if whole { &beginning } else { &pass.since.positions };
         let read = if filter.passes_all() { limit } else { SYNC_TIMELINE_EVENTS_MAX };
         let mut recent = self.rooms.timeline(room, from, &pass.until, read).await?;
+        let viewer = &pass.request.viewer;
         if whole {
-            let viewer = &pass.request.viewer.user_id;
-            recent.events = self.rooms.visible(room, viewer, recent.events).await?;
+            recent.events = self.rooms.visible(room, &viewer.user_id, recent.events).await?;
         }
+        self.drop_ignored(viewer, &mut recent.events).await?;
         if !filter.passes_all() {
             recent.events.retain(|event| passes(filter, &event.pdu));
             if recent.events.len() > limit {
@@ -351,6 +353,7 @@ impl Inner {
         });
         recent.limited &= before == recent.events.len();
         recent.events = self.rooms.visible(room, &viewer.user_id, recent.events).await?;
+        self.drop_ignored(viewer, &mut recent.events).await?;
         let first = recent.events.first().map_or(standing.seq + 1, |event| event.seq);
         let mut out = LeftRoom::default();
         if pass.is_initial || pass.request.full_state {
@@ -368,11 +371,14 @@ impl Inner {
             }
         } else if pass.request.use_state_after {
             out.state_after = Some(Events::default());
+        } else {
+            // Empty, but there: matrix-nio takes an absent one for a malformed answer.
+            out.state = Some(Events::default());
         }
         out.timeline = Timeline {
             limited: recent.limited,
             prev_batch: Some(PageToken(first - 1).to_string()),
-            events: recent.events.iter().map(|event| event_for(viewer, event)).collect(),
+            events: self.events_for(viewer, room, &recent.events).await?,
         };
         Ok(out)
     }
