@@ -7,7 +7,7 @@ use ruma::api::client::account::{
     deactivate::v3 as deactivate, whoami::v3 as whoami,
 };
 
-use crate::{App, Result, uia, uia::Interactive};
+use crate::{App, Result, rooms::actor, uia, uia::Interactive};
 
 pub(crate) fn routes(router: Router<App>) -> Router<App> {
     router.endpoint(who_am_i).endpoint(set_password).endpoint(deactivate_account)
@@ -45,6 +45,7 @@ async fn deactivate_account(
     let Interactive { inner: request, auth } = call.request;
     uia::prove_password(&app, &session, auth.as_ref(), call.ip).await?;
     app.accounts.deactivate(session.user, request.erase).await?;
+    app.rooms.leave_everywhere(&actor(&session)).await?;
     tracing::info!(user = %session.user_id, erase = request.erase, "account deactivated");
     Ok(deactivate::Response::new(ThirdPartyIdRemovalStatus::NoSupport))
 }

@@ -12,7 +12,7 @@ use ruma::{
 };
 use serde_json::Value as Json;
 
-use crate::{App, Result, app::only_self};
+use crate::{App, Result, app::only_self, rooms::actor};
 
 pub(crate) fn routes(router: Router<App>) -> Router<App> {
     router.endpoint(get).endpoint(get_one).endpoint(set_one).endpoint(delete_one)
@@ -68,6 +68,11 @@ async fn put(
     name: &ProfileFieldName,
     value: Option<Json>,
 ) -> Result<()> {
-    app.accounts.set_profile_field(session.user, name.as_str(), value).await?;
+    let changed = app.accounts.set_profile_field(session.user, name.as_str(), value).await?;
+    let is_repeated = matches!(name, ProfileFieldName::DisplayName | ProfileFieldName::AvatarUrl);
+    if changed && is_repeated {
+        let profile = app.member_profile(&session.user_id).await?;
+        app.rooms.show_everywhere(&actor(session), &profile).await?;
+    }
     Ok(())
 }

@@ -10,6 +10,7 @@ mod append;
 mod create;
 mod directory;
 mod error;
+mod everywhere;
 mod hierarchy;
 mod key;
 mod load;
