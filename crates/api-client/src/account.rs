@@ -45,7 +45,10 @@ async fn deactivate_account(
     let Interactive { inner: request, auth } = call.request;
     uia::prove_password(&app, &session, auth.as_ref(), call.ip).await?;
     app.accounts.deactivate(session.user, request.erase).await?;
-    app.rooms.leave_everywhere(&actor(&session)).await?;
+    // Nobody can speak for the account any more; what remains is to leave, to the last room.
+    let (rooms, actor) = (app.rooms.clone(), actor(&session));
+    let left = tokio::spawn(async move { rooms.leave_all(&actor).await });
+    left.await.map_err(ApiError::internal)??;
     tracing::info!(user = %session.user_id, erase = request.erase, "account deactivated");
     Ok(deactivate::Response::new(ThirdPartyIdRemovalStatus::NoSupport))
 }

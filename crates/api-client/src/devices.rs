@@ -25,16 +25,16 @@ pub(crate) fn routes(router: Router<App>) -> Router<App> {
     router.endpoint(list).endpoint(get).endpoint(rename).endpoint(delete).endpoint(delete_many)
 }
 
-/// A device as clients see it.
+/// A device as clients see it. matrix-nio wants every field, the specification wants no `null`.
 #[derive(Serialize)]
 struct Shown {
+    /// The device's id where it has no name.
+    display_name: String,
     device_id: OwnedDeviceId,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    display_name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_seen_ip: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_seen_ts: Option<i64>,
+    /// Empty if it is not known.
+    last_seen_ip: String,
+    /// Milliseconds since 1970; 0 if it is not known.
+    last_seen_ts: i64,
 }
 
 /// All devices of a user.
@@ -46,10 +46,10 @@ struct ShownList {
 impl From<Device> for Shown {
     fn from(device: Device) -> Self {
         Self {
+            display_name: device.display_name.unwrap_or_else(|| device.device_id.to_string()),
             device_id: device.device_id,
-            display_name: device.display_name,
-            last_seen_ip: device.seen_ip,
-            last_seen_ts: device.seen.map(|seen| seen.0),
+            last_seen_ip: device.seen_ip.unwrap_or_default(),
+            last_seen_ts: device.seen.map_or(0, |seen| seen.0),
         }
     }
 }

@@ -26,6 +26,7 @@ mod push;
 mod register;
 mod rooms;
 mod sync;
+mod tags;
 mod thirdparty;
 mod to_device;
 mod uia;
@@ -64,6 +65,7 @@ pub fn router(app: App) -> Router {
         rooms::routes,
         push::routes,
         sync::routes,
+        tags::routes,
         media::routes,
     ];
     let router = Router::new();

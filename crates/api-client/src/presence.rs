@@ -16,6 +16,10 @@ pub(crate) fn routes(router: Router<App>) -> Router<App> {
 async fn get(app: App, call: Call<get_presence::Request>) -> Result<get_presence::Response> {
     let user = app.accounts.users().find(&call.request.user_id).await?;
     let user = user.ok_or_else(|| ApiError::not_found("No such user"))?;
+    let me = call.caller.user;
+    if user != me && !app.rooms.share_a_room(me, user).await? {
+        return Err(ApiError::forbidden("You share no room with this user").into());
+    }
     let Some(info) = app.presence.get(user) else {
         return Ok(get_presence::Response::new(PresenceState::Offline));
     };

@@ -50,8 +50,7 @@ async fn set_one(app: App, call: Call<set_field::Request>) -> Result<set_field::
     let json = value.value().into_owned();
     // An empty name is no name.
     let is_empty = json.is_null() || json.as_str().is_some_and(str::is_empty);
-    let is_text = matches!(name, ProfileFieldName::DisplayName | ProfileFieldName::AvatarUrl);
-    let json = Some(json).filter(|_| !(is_text && is_empty));
+    let json = Some(json).filter(|_| !(is_shown_in_rooms(&name) && is_empty));
     put(&app, &call.caller, &name, json).await?;
     Ok(set_field::Response::new())
 }
@@ -69,10 +68,21 @@ async fn put(
     value: Option<Json>,
 ) -> Result<()> {
     let changed = app.accounts.set_profile_field(session.user, name.as_str(), value).await?;
-    let is_repeated = matches!(name, ProfileFieldName::DisplayName | ProfileFieldName::AvatarUrl);
-    if changed && is_repeated {
-        let profile = app.member_profile(&session.user_id).await?;
-        app.rooms.show_everywhere(&actor(session), &profile).await?;
+    if changed && is_shown_in_rooms(name) {
+        show_in_rooms(app.clone(), session).await?;
     }
     Ok(())
+}
+
+/// Rooms repeat these two in the membership of each member.
+fn is_shown_in_rooms(name: &ProfileFieldName) -> bool {
+    matches!(name, ProfileFieldName::DisplayName | ProfileFieldName::AvatarUrl)
+}
+
+async fn show_in_rooms(app: App, session: &Session) -> Result<()> {
+    let actor = actor(session);
+    let profile = app.member_profile(&session.user_id).await?;
+    // Goes on to the last room also when the client has gone away.
+    let shown = tokio::spawn(async move { app.rooms.show_profile(&actor, &profile).await });
+    Ok(shown.await.map_err(ApiError::internal)??)
 }

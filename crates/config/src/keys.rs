@@ -297,6 +297,13 @@ pub const KEYS: &[Key] = &[
          can make the server call into it.",
     ),
     key(
+        "push.badge",
+        Kind::Choice(&["messages", "rooms"]),
+        "\"messages\"",
+        "What the number on a device's badge counts: unread messages that notify, or rooms with \
+         such messages.",
+    ),
+    key(
         "limits.connections_max",
         Kind::Integer(16, 10_000_000),
         "65536",

@@ -26,6 +26,6 @@ pub use layers::{Layers, Loaded, Origin, environment, find_file, load};
 pub use render::{render_example, render_reference};
 pub use secret::Secret;
 pub use sections::{
-    Config, Limits, Log, LogFormat, Media, Presence, PresenceMode, Push, RateLimits, Registration,
-    Tls,
+    Config, Limits, Log, LogFormat, Media, Presence, PresenceMode, Push, PushBadge, RateLimits,
+    Registration, Tls,
 };

@@ -274,6 +274,18 @@ pub enum LogFormat {
 pub struct Push {
     /// May a push gateway be inside the own network?
     pub allow_private_addresses: bool,
+    /// What the number on a device's badge counts.
+    pub badge: PushBadge,
+}
+
+/// What the number on a device's badge counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PushBadge {
+    /// Unread messages that notify.
+    Messages,
+    /// Rooms with such messages.
+    Rooms,
 }
 
 /// Bounds of the whole server.

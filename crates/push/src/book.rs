@@ -24,7 +24,7 @@ use serde_json::{Map, Value as Json, value::RawValue};
 use crate::Result;
 
 /// The account data that holds the rules.
-pub(crate) const PUSH_RULES: &str = "m.push_rules";
+pub const PUSH_RULES: &str = "m.push_rules";
 /// The account data that holds whom the user ignores.
 const IGNORED_USERS: &str = "m.ignored_user_list";
 

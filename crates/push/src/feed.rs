@@ -66,18 +66,20 @@ impl Push {
         }
     }
 
-    /// Reads who has pushers and goes on where the server stopped. Returns how far all is handled.
-    pub(crate) async fn restore(&self) -> Result<Positions> {
+    /// Reads who has pushers and goes on where the server stopped. Returns what is noted of it.
+    pub(crate) async fn restore(&self) -> Result<Noted> {
         let handled = self.0.db.read(LoadProgress).await?;
+        let mut noted = Noted { handled, pushers: HashMap::new() };
         let mut after = PusherNid(i64::MIN);
         loop {
             let places = self.0.db.read(Places { after, limit: PUSHERS_PAGE }).await?;
-            let Some(last) = places.last() else { return Ok(handled) };
+            let Some(last) = places.last() else { return Ok(noted) };
             after = last.id;
             for place in places {
                 let registered = Registered { id: place.id, created: place.created };
                 self.0.registry.add(place.user, registered);
                 if let Some(behind) = place.behind.clone() {
+                    noted.pushers.insert(place.id, Standing::from(&place));
                     let staffed = self.0.desks.restore(&place, behind, self.0.clock.now());
                     self.staff(place.id, place.user, staffed);
                 }
@@ -86,11 +88,11 @@ impl Push {
     }
 
     /// Works through what is heard until the server closes.
-    pub(crate) async fn listen(self, mut feed: mpsc::Receiver<Heard>, mut handled: Positions) {
+    pub(crate) async fn listen(self, mut feed: mpsc::Receiver<Heard>, mut noted: Noted) {
+        let mut handled = noted.handled.clone();
         let mut closing = self.0.closing.clone();
         let mut noting = interval(NOTE_EVERY);
         noting.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut noted = Noted::default();
         self.replay(&mut handled).await;
         loop {
             tokio::select! {
@@ -240,20 +242,19 @@ impl Push {
         let young = Millis(self.0.clock.now().0 - i64::try_from(YOUNG.as_millis()).unwrap_or(0));
         let (handled, pushers) = self.0.desks.progress(handled, young);
         let work = SaveProgress { handled: handled.clone(), pushers: noted.changes(&pushers) };
-        if work.pushers.is_empty() && noted.handled.as_ref() == Some(&handled) {
+        if work.pushers.is_empty() && noted.handled == handled {
             return;
         }
         match self.0.db.write(work).await {
-            Ok(()) => *noted = Noted { handled: Some(handled), pushers },
+            Ok(()) => *noted = Noted { handled, pushers },
             Err(error) => tracing::warn!(%error, "cannot note how far pushers have come"),
         }
     }
 }
 
-/// What is in the tables.
-#[derive(Default)]
-struct Noted {
-    handled: Option<Positions>,
+/// What the tables say.
+pub(crate) struct Noted {
+    handled: Positions,
     pushers: HashMap<PusherNid, Standing>,
 }
 

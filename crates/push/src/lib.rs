@@ -13,6 +13,7 @@ mod desks;
 mod error;
 mod feed;
 mod gateway;
+mod hooks;
 mod judge;
 mod model;
 mod notice;
@@ -32,7 +33,9 @@ use haechi_store::{Db, Schema, schema};
 use moka::sync::Cache;
 use tokio::sync::{Semaphore, mpsc, watch};
 
+pub use book::PUSH_RULES;
 pub use error::{PushError, Refusal, Result};
+pub use hooks::PusherHooks;
 pub use model::{BadgeCounts, PushSettings};
 pub use notifications::{Notification, NotificationKind, NotificationToken};
 pub use rulesets::push_rules_content;
@@ -108,8 +111,8 @@ impl Push {
             missed: AtomicBool::new(false),
             closing,
         }));
-        let handled = push.restore().await?;
-        tokio::spawn(push.clone().listen(feed, handled));
+        let noted = push.restore().await?;
+        tokio::spawn(push.clone().listen(feed, noted));
         Ok(push)
     }
 }

@@ -7,10 +7,10 @@ mod listing;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use haechi_accounts::{AccountSettings, Accounts, Registration};
+use haechi_accounts::{AccountSettings, Accounts, Registration, SCHEMA as ACCOUNTS};
 use haechi_base::{Clock, Millis, UserNid};
 use haechi_matrix::{RoomVersion, SigningKey};
-use haechi_rooms::{Actor, MemberProfile, NewEvent, NewRoom, Room, Rooms};
+use haechi_rooms::{Actor, MemberProfile, NewEvent, NewRoom, Room, Rooms, SCHEMA as ROOMS};
 use haechi_store::{
     Db,
     testing::{TestDb, sqlite_config},
@@ -36,15 +36,18 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn open(folder: &Path) -> Self {
-        let schemas = [&haechi_accounts::SCHEMA, &haechi_rooms::SCHEMA, &SCHEMA];
+        let schemas = [&ACCOUNTS, &ROOMS, &SCHEMA];
         Self::over(TestDb::open(sqlite_config(folder), &schemas).await.unwrap()).await
     }
 
     /// A server on this database.
-    pub(crate) async fn over(mut test_db: TestDb) -> Self {
+    pub(crate) async fn over(test_db: TestDb) -> Self {
+        Self::at(test_db, Clock::manual(Millis(1_700_000_000_000))).await
+    }
+
+    async fn at(mut test_db: TestDb, clock: Clock) -> Self {
         let db = Db::clone(&test_db);
         let mut feed = std::mem::replace(test_db.feed(), mpsc::channel(1).1);
-        let clock = Clock::manual(Millis(1_700_000_000_000));
         let name = server_name!("haechi.example").to_owned();
         let settings = AccountSettings::new(name.clone());
         let accounts = Accounts::new(db.clone(), clock.clone(), settings, None);
@@ -85,14 +88,14 @@ impl World {
     pub(crate) async fn restarted(mut self) -> Self {
         self.closing.send_replace(true);
         self.db.reopen().await;
-        Self::over(self.db).await
+        Self::at(self.db, self.clock).await
     }
 
     /// Is killed in the middle of everything and starts again.
     pub(crate) async fn killed(mut self) -> Self {
         self.db.crash().await;
         self.closing.send_replace(true);
-        Self::over(self.db).await
+        Self::at(self.db, self.clock).await
     }
 
     pub(crate) async fn user(&self, name: &str) -> Actor {

@@ -25,6 +25,7 @@ sql!(
     pg: "SELECT room, count(*) FROM member
         WHERE room = ANY($1) AND membership = 'join' GROUP BY room"
 );
+// Split for the same list of rooms.
 sql!(
     DESCRIPTIONS,
     sqlite: "SELECT s.room, s.type, e.json FROM room_state s JOIN event e ON e.pos = s.pos

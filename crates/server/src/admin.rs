@@ -17,6 +17,7 @@ use anyhow::{Context as _, bail};
 use haechi_accounts::{AccountError, Accounts, Registration, RegistrationToken};
 use haechi_base::{Clock, UserNid};
 use haechi_config::Config;
+use haechi_rooms::{Actor, Rooms};
 use ruma::UserId;
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -25,7 +26,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::compose::accounts_alone;
+use crate::compose::office;
 
 /// The socket's name in the data folder.
 const SOCKET: &str = "admin.sock";
@@ -78,12 +79,19 @@ pub(crate) struct User {
     pub(crate) is_deactivated: bool,
 }
 
+/// What an operator's requests work with.
+#[derive(Clone)]
+pub(crate) struct Office {
+    pub(crate) accounts: Accounts,
+    pub(crate) rooms: Rooms,
+}
+
 /// Asks the running server, or does it here.
 pub(crate) enum Operator {
     /// The server that runs.
     Running(PathBuf),
-    /// The accounts, opened by this process.
-    Here(Box<Accounts>),
+    /// This process, which has opened the database.
+    Here(Box<Office>),
 }
 
 impl Operator {
@@ -93,7 +101,7 @@ impl Operator {
         if UnixStream::connect(&path).await.is_ok() {
             return Ok(Self::Running(path));
         }
-        Ok(Self::Here(Box::new(accounts_alone(config).await?)))
+        Ok(Self::Here(Box::new(office(config).await?)))
     }
 
     /// Asks; a failure is an error.
@@ -103,7 +111,7 @@ impl Operator {
                 .await
                 .context("the server did not answer")?
                 .context("cannot ask the running server")?,
-            Self::Here(accounts) => perform(accounts, request).await,
+            Self::Here(office) => perform(office, request).await,
         };
         match answer {
             Answer::Failed(reason) => bail!(reason),
@@ -143,10 +151,10 @@ impl Socket {
     }
 
     /// Answers, one at a time, until the process ends.
-    pub(crate) async fn serve(self, accounts: Accounts) {
+    pub(crate) async fn serve(self, office: Office) {
         loop {
             let served = match self.0.accept().await {
-                Ok((stream, _)) => timeout(PATIENCE, answer(stream, &accounts)).await,
+                Ok((stream, _)) => timeout(PATIENCE, answer(stream, &office)).await,
                 Err(error) => Ok(Err(error)),
             };
             if let Ok(Err(error)) = served {
@@ -157,7 +165,7 @@ impl Socket {
     }
 }
 
-async fn answer(mut stream: UnixStream, accounts: &Accounts) -> io::Result<()> {
+async fn answer(mut stream: UnixStream, office: &Office) -> io::Result<()> {
     let (read, mut write) = stream.split();
     let mut line = Vec::new();
     BufReader::new(read.take(LINE_BYTES_MAX)).read_until(b'\n', &mut line).await?;
@@ -165,20 +173,21 @@ async fn answer(mut stream: UnixStream, accounts: &Accounts) -> io::Result<()> {
         return Ok(()); // somebody looked whether we are here
     }
     let answer = match serde_json::from_slice(&line) {
-        Ok(request) => perform(accounts, &request).await,
+        Ok(request) => perform(office, &request).await,
         Err(error) => Answer::Failed(format!("this server does not understand: {error}")),
     };
     write.write_all(&serde_json::to_vec(&answer)?).await
 }
 
-async fn perform(accounts: &Accounts, request: &Request) -> Answer {
-    match try_perform(accounts, request).await {
+async fn perform(office: &Office, request: &Request) -> Answer {
+    match try_perform(office, request).await {
         Ok(answer) => answer,
-        Err(error) => Answer::Failed(error.to_string()),
+        Err(error) => Answer::Failed(format!("{error:#}")),
     }
 }
 
-async fn try_perform(accounts: &Accounts, request: &Request) -> Result<Answer, AccountError> {
+async fn try_perform(office: &Office, request: &Request) -> anyhow::Result<Answer> {
+    let accounts = &office.accounts;
     let find = async |name: &str| {
         let localpart = name.strip_prefix('@').and_then(|id| id.split(':').next()).unwrap_or(name);
         let id = format!("@{}:{}", localpart.to_lowercase(), accounts.server_name());
@@ -203,6 +212,8 @@ async fn try_perform(accounts: &Accounts, request: &Request) -> Result<Answer, A
         Request::Deactivate { name, erase } => {
             let (user, id) = find(name).await?;
             accounts.deactivate(user, *erase).await?;
+            let actor = Actor { nid: user, user_id: id.clone(), device: None };
+            office.rooms.leave_all(&actor).await?;
             id.to_string()
         }
         Request::CreateToken { token, uses, hours } => {
@@ -229,4 +240,53 @@ async fn try_perform(accounts: &Accounts, request: &Request) -> Result<Answer, A
         }
     };
     Ok(Answer::Done(done))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_command_reaches_the_running_server() {
+        let folder = tempfile::tempdir().unwrap();
+        let data_dir = folder.path().to_str().unwrap().to_owned();
+        let flags = [("server_name", "haechi.example".to_owned()), ("data_dir", data_dir)];
+        let config = haechi_config::load(None, Vec::new(), &flags).unwrap().config;
+        // What a killed server leaves behind.
+        fs::write(folder.path().join(SOCKET), "").unwrap();
+        let socket = Socket::open(&config.data_dir).unwrap();
+        let mode = fs::metadata(folder.path().join(SOCKET)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let office = office(&config).await.unwrap();
+        let accounts = office.accounts.clone();
+        tokio::spawn(socket.serve(office));
+
+        let operator = Operator::reach(&config).await.unwrap();
+        assert!(matches!(operator, Operator::Running(_)));
+        let create = |name: &str| Request::CreateUser {
+            name: name.to_owned(),
+            password: "correct horse".to_owned(),
+            is_admin: true,
+        };
+        let Answer::Done(id) = operator.ask(&create("mina")).await.unwrap() else { panic!() };
+        assert_eq!(id, "@mina:haechi.example");
+        let error = operator.ask(&create("mina")).await.unwrap_err();
+        assert!(error.to_string().contains("taken"), "{error}");
+
+        let (name, password) = ("@mina:haechi.example".to_owned(), "battery staple".to_owned());
+        operator.ask(&Request::SetPassword { name: name.clone(), password }).await.unwrap();
+        assert!(accounts.check_password("mina", "battery staple").await.is_ok());
+        let token = Request::CreateToken { token: "spring".to_owned(), uses: Some(1), hours: None };
+        operator.ask(&token).await.unwrap();
+        assert!(accounts.check_registration_token("spring").await.unwrap());
+        operator.ask(&Request::Deactivate { name, erase: false }).await.unwrap();
+        let Answer::Users(users) = operator.ask(&Request::ListUsers { after: 0 }).await.unwrap()
+        else {
+            panic!()
+        };
+        assert_eq!(users.len(), 1);
+        assert!(users[0].is_admin && users[0].is_deactivated);
+        let nobody = Request::Deactivate { name: "nobody".to_owned(), erase: false };
+        assert!(operator.ask(&nobody).await.is_err());
+    }
 }

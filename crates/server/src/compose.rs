@@ -21,6 +21,8 @@ use tokio::sync::{
     watch,
 };
 
+use crate::admin::Office;
+
 /// The tables of all crates, each after those it needs.
 const SCHEMAS: &[&Schema] = &[
     &haechi_accounts::SCHEMA,
@@ -53,13 +55,7 @@ pub(crate) async fn compose(
     let users = accounts.users().clone();
     let count = accounts.count_up_to(config.presence.auto_users_max.saturating_add(1)).await?;
     let presence = Presence::new(db.clone(), clock.clone(), config.presence.is_on(count));
-    let rooms = Rooms::new(
-        db.clone(),
-        users.clone(),
-        clock.clone(),
-        accounts.server_name().to_owned(),
-        haechi_rooms::signing_key(&db).await.context("the signing key")?,
-    );
+    let rooms = rooms(&db, &accounts).await?;
     let push = Push::start(
         db.clone(),
         clock.clone(),
@@ -115,12 +111,20 @@ fn heard_by(push: Push, mut feed: Receiver<Commit>) -> Receiver<Commit> {
     receiver
 }
 
-/// Opens the database for a command that works on accounts only.
-pub(crate) async fn accounts_alone(config: &Config) -> anyhow::Result<Accounts> {
+/// Opens the database for a command that works on accounts.
+pub(crate) async fn office(config: &Config) -> anyhow::Result<Office> {
     let (db, mut feed) = open(config, Purpose::Command).await?;
     tokio::spawn(async move { while feed.recv().await.is_some() {} });
     let keys = Keys::new(db.clone(), Clock::System);
-    accounts(config, &db, &keys)
+    let accounts = accounts(config, &db, &keys)?;
+    let rooms = rooms(&db, &accounts).await?;
+    Ok(Office { accounts, rooms })
+}
+
+async fn rooms(db: &Db, accounts: &Accounts) -> anyhow::Result<Rooms> {
+    let key = haechi_rooms::signing_key(db).await.context("the signing key")?;
+    let (users, server_name) = (accounts.users().clone(), accounts.server_name().to_owned());
+    Ok(Rooms::new(db.clone(), users, Clock::System, server_name, key))
 }
 
 /// What a database is opened for.

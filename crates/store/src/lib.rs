@@ -5,7 +5,8 @@
 //! - [`Db`] runs works: on SQLite through one writer thread that commits many works at once, on
 //!   PostgreSQL through a few committers that do the same.
 //! - Whatever a client must learn by sync takes a place in a lane: [`Tx::announce`]. After the commit
-//!   the changes come out of [`Db::feed`] in order, together with the horizon they make visible.
+//!   the changes come out of the feed that [`Db::open`] returns, in order, together with the horizon
+//!   they make visible.
 
 mod change;
 mod db;

@@ -30,7 +30,7 @@ pub struct Schema {
     pub migrations: &'static [Migration],
 }
 
-/// Builds a [`Schema`](crate::Schema) from files in the crate's `migrations/` folder.
+/// Builds a [`Schema`] from files in the crate's `migrations/` folder.
 ///
 /// ```text
 /// // the second has a text of its own for PostgreSQL in `0002_aliases.pg.sql`

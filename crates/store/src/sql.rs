@@ -13,7 +13,7 @@ pub struct Sql {
     pub split: bool,
 }
 
-/// A statement in the list of all statements; [`sql!`](crate::sql) enters it.
+/// A statement in the list of all statements; [`sql!`](macro@crate::sql) enters it.
 #[derive(Debug)]
 pub struct Registered(pub &'static Sql);
 

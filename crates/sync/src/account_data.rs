@@ -1,33 +1,46 @@
-//! Account data as clients see it.
+//! A user's account data as it is to be seen: push rules are always among it.
 
 use haechi_accounts::AccountDatum;
-use haechi_push::push_rules_content;
+use haechi_base::StreamPos;
+use haechi_push::{PUSH_RULES, push_rules_content};
 
-use crate::{Viewer, room::account_data_event, v3::response::RawEvent};
+use crate::{Inner, Result, Viewer};
 
-/// The account's data of the types that are `wanted`. Push rules are shown with the server's own
-/// rules in them, and at first to everybody, also to who never changed any.
-pub(crate) fn global_events(
-    viewer: &Viewer,
-    data: &[AccountDatum],
-    is_initial: bool,
-    wanted: impl Fn(&str) -> bool,
-) -> Vec<RawEvent> {
-    const PUSH_RULES: &str = "m.push_rules";
-    let push_rules =
-        |stored| account_data_event(PUSH_RULES, &push_rules_content(&viewer.user_id, stored));
-    let mut events = Vec::new();
-    let mut has_push_rules = false;
-    for datum in data.iter().filter(|datum| datum.room.is_none() && wanted(&datum.kind)) {
-        if datum.kind == PUSH_RULES {
-            has_push_rules = true;
-            events.push(push_rules(Some(&datum.content)));
-        } else {
-            events.push(account_data_event(&datum.kind, &datum.content));
+impl Inner {
+    /// All account data of the user. Whoever never changed the push rules has the default ones.
+    pub(crate) async fn account_data_all(&self, viewer: &Viewer) -> Result<Vec<AccountDatum>> {
+        let mut data = self.accounts.account_data_all(viewer.user).await?;
+        show_defaults(viewer, &mut data);
+        if !data.iter().any(is_push_rules) {
+            data.push(AccountDatum {
+                room: None,
+                kind: PUSH_RULES.to_owned(),
+                content: push_rules_content(&viewer.user_id, None),
+                pos: StreamPos::default(),
+            });
         }
+        Ok(data)
     }
-    if is_initial && !has_push_rules && wanted(PUSH_RULES) {
-        events.push(push_rules(None));
+
+    /// The account data of the user that was written in these ranges.
+    pub(crate) async fn account_data_since(
+        &self,
+        viewer: &Viewer,
+        ranges: &[(StreamPos, StreamPos)],
+    ) -> Result<Vec<AccountDatum>> {
+        let mut data = self.accounts.account_data_since(viewer.user, ranges).await?;
+        show_defaults(viewer, &mut data);
+        Ok(data)
     }
-    events
+}
+
+/// Shows the server's default rules as they are now, not as they were when the user changed a rule.
+fn show_defaults(viewer: &Viewer, data: &mut [AccountDatum]) {
+    for datum in data.iter_mut().filter(|datum| is_push_rules(datum)) {
+        datum.content = push_rules_content(&viewer.user_id, Some(&datum.content));
+    }
+}
+
+fn is_push_rules(datum: &AccountDatum) -> bool {
+    datum.room.is_none() && datum.kind == PUSH_RULES
 }

@@ -77,9 +77,8 @@ async function start(t, name, account, { crypto = false, slidingSync = undefined
     });
     t.after(() => client.stopClient());
     if (crypto) await client.initRustCrypto({ cryptoDatabasePrefix: unique("crypto") });
-    const first = new Promise((resolve) => {
-        client.on(ClientEvent.Sync, (state) => state === SyncState.Prepared && resolve());
-    });
+    let prepared = false;
+    client.on(ClientEvent.Sync, (state) => (prepared ||= state === SyncState.Prepared));
     await client.startClient({
         initialSyncLimit: 20,
         lazyLoadMembers: true,
@@ -89,7 +88,7 @@ async function start(t, name, account, { crypto = false, slidingSync = undefined
         pollTimeout: 5_000,
         slidingSync: slidingSync?.(client),
     });
-    await first;
+    await until(() => prepared, `${name}: the first sync`);
     return new Person(name, client, secrets);
 }
 

@@ -10,7 +10,6 @@ mod relations;
 mod send;
 mod state;
 mod summary;
-mod tags;
 
 use std::sync::Arc;
 
@@ -34,8 +33,7 @@ pub(crate) fn routes(router: Router<App>) -> Router<App> {
     let router = relations::routes(router);
     let router = aliases::routes(router);
     let router = directory::routes(router);
-    let router = summary::routes(router);
-    tags::routes(router)
+    summary::routes(router)
 }
 
 /// The caller as rooms know them.

@@ -1,6 +1,7 @@
 //! Accounts and what belongs to one user, through the router as clients reach it.
 
 mod accounts;
+mod in_rooms;
 mod things;
 
 use haechi_testkit::Answer;

@@ -148,6 +148,7 @@ async fn presence() {
     assert_eq!((&now["presence"], &now["status_msg"]), (&json!("unavailable"), &json!("lunch")));
     let jun = server.register("jun").await;
     refused(403, "M_FORBIDDEN")(jun.put(&path, json!({ "presence": "online" })).await);
+    refused(403, "M_FORBIDDEN")(jun.get(&path).await);
     refused(404, "M_NOT_FOUND")(mina.get("/v3/presence/@no:haechi.example/status").await);
 }
 

@@ -31,7 +31,6 @@ use tower::ServiceExt as _;
 pub(crate) struct Server {
     router: Router,
     txns: AtomicU64,
-    pub(crate) clock: Clock,
     pub(crate) rooms: Rooms,
     _closing: watch::Sender<bool>,
     _db: TestDb,
@@ -102,7 +101,6 @@ impl Server {
         Self {
             router,
             txns: AtomicU64::new(0),
-            clock,
             rooms,
             _closing: closing,
             _db: db,

@@ -89,6 +89,16 @@ pub(crate) struct Standing {
     pub(crate) failing_since: Option<Millis>,
 }
 
+impl From<&Place> for Standing {
+    fn from(place: &Place) -> Self {
+        Self {
+            behind: place.behind.as_ref().map(ToString::to_string),
+            failures: place.failures,
+            failing_since: place.failing_since,
+        }
+    }
+}
+
 /// Notes how far lanes and pushers have come.
 pub(crate) struct SaveProgress {
     pub(crate) handled: Positions,

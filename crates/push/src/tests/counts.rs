@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use haechi_rooms::{Event, Membership, ReceiptKind};
+use haechi_store::testing::store_test;
 use proptest::{prelude::*, test_runner::TestRunner};
 use ruma::{
     UInt,
@@ -141,7 +142,6 @@ impl Naive {
 }
 
 struct History {
-    _folder: tempfile::TempDir,
     world: World,
     room: Arc<Room>,
     users: Vec<Actor>,
@@ -152,9 +152,7 @@ struct History {
 }
 
 impl History {
-    async fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let world = World::open(folder.path()).await;
+    async fn new(world: World) -> Self {
         let mut users = Vec::new();
         for name in ["ari", "bom", "cho", "dan"] {
             users.push(world.user(name).await);
@@ -162,7 +160,6 @@ impl History {
         let room = world.room(&users).await;
         let root = world.say(&room, &users[0], text("root")).await;
         let mut history = Self {
-            _folder: folder,
             world,
             room,
             users,
@@ -387,7 +384,8 @@ fn unread_counts_are_what_a_naive_count_gives() {
     let steps = proptest::collection::vec(step(), 1..60);
     let outcome = TestRunner::new(config).run(&steps, |steps| {
         runtime.block_on(async {
-            let mut history = History::new().await;
+            let folder = tempfile::tempdir().unwrap();
+            let mut history = History::new(World::open(folder.path()).await).await;
             for step in &steps {
                 history = history.step(step).await;
                 history.check(step).await;
@@ -397,4 +395,30 @@ fn unread_counts_are_what_a_naive_count_gives() {
         Ok(())
     });
     outcome.unwrap();
+}
+
+#[store_test(schemas(ACCOUNTS, ROOMS, SCHEMA))]
+async fn both_engines_count_alike(db: TestDb) {
+    let mut history = History::new(World::over(db).await).await;
+    for round in 0..3 {
+        for step in [
+            Step::Rules(1, Edit::Keyword),
+            Step::Rules(2, Edit::Mute),
+            Step::Send(0, What::Keyword, false),
+            Step::Send(0, What::Mention(2), true),
+            Step::Send(1, What::Text, round == 1),
+            Step::Read(1, 2 + round, Thread::Own),
+            Step::Rules(2, Edit::Unmute),
+            Step::Send(0, What::Everybody, false),
+            Step::Leave(3),
+            Step::Restart,
+            Step::Send(0, What::Notice, false),
+            Step::Join(3),
+            Step::Send(0, What::Mention(3), false),
+            Step::Read(2, 4 + round, Thread::Whole),
+        ] {
+            history = history.step(&step).await;
+            history.check(&step).await;
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! Gateways are told of what notifies, and told again until they take it.
 
 use haechi_rooms::{MemberChange, Membership, ReceiptKind};
-use haechi_store::{Locks, StoreError, Tx, Work};
+use haechi_store::{Locks, StoreError, Tx, Work, testing::store_test};
 use ruma::{
     api::client::push::PusherIds,
     push::{NewPushRule, NewSimplePushRule, PushFormat},
@@ -18,7 +18,6 @@ use crate::{
 
 /// Ari and Bom in a room; Bom has a pusher.
 struct Scene {
-    _folder: tempfile::TempDir,
     world: World,
     gateway: Gateway,
     ari: Actor,
@@ -27,15 +26,14 @@ struct Scene {
 }
 
 impl Scene {
-    async fn new(format: Option<PushFormat>) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let world = World::open(folder.path()).await;
+    async fn new(db: TestDb, format: Option<PushFormat>) -> Self {
+        let world = World::over(db).await;
         let gateway = Gateway::start().await;
         let (ari, bom) = (world.user("ari").await, world.user("bom").await);
         let room = world.room(&[ari.clone(), bom.clone()]).await;
         let pusher = gateway.pusher("bom's phone", format);
         world.push.set_pusher(bom.nid, "D", pusher, false).await.unwrap();
-        Self { _folder: folder, world, gateway, ari, bom, room }
+        Self { world, gateway, ari, bom, room }
     }
 
     async fn say(&self, body: &str) -> String {
@@ -56,9 +54,9 @@ impl Scene {
     }
 }
 
-#[tokio::test]
-async fn a_gateway_is_told_what_a_client_shows() {
-    let mut scene = Scene::new(None).await;
+#[store_test(schemas(ACCOUNTS, ROOMS, SCHEMA))]
+async fn a_gateway_is_told_what_a_client_shows(db: TestDb) {
+    let mut scene = Scene::new(db, None).await;
     scene.world.say(&scene.room, &scene.bom, text("mine")).await;
     let event_id = scene.say("hello").await;
     let told = scene.gateway.next().await;
@@ -83,9 +81,9 @@ async fn a_gateway_is_told_what_a_client_shows() {
     assert_eq!(told["counts"]["unread"], 2);
 }
 
-#[tokio::test]
-async fn a_gateway_may_be_told_the_id_only() {
-    let mut scene = Scene::new(Some(PushFormat::EventIdOnly)).await;
+#[store_test(schemas(ACCOUNTS, ROOMS, SCHEMA))]
+async fn a_gateway_may_be_told_the_id_only(db: TestDb) {
+    let mut scene = Scene::new(db, Some(PushFormat::EventIdOnly)).await;
     let event_id = scene.say("secret").await;
     let told = scene.gateway.next().await;
     assert_eq!(told["event_id"], event_id);
@@ -96,9 +94,9 @@ async fn a_gateway_may_be_told_the_id_only() {
     }
 }
 
-#[tokio::test]
-async fn a_muted_room_stays_silent_and_an_invitation_does_not() {
-    let mut scene = Scene::new(None).await;
+#[store_test(schemas(ACCOUNTS, ROOMS, SCHEMA))]
+async fn a_muted_room_stays_silent_and_an_invitation_does_not(db: TestDb) {
+    let mut scene = Scene::new(db, None).await;
     let mute = NewSimplePushRule::new(scene.room.room_id.clone(), vec![]);
     let (bom, push) = (&scene.bom, &scene.world.push);
     push.set_rule(bom.nid, &bom.user_id, NewPushRule::Room(mute), None, None).await.unwrap();
@@ -117,9 +115,9 @@ async fn a_muted_room_stays_silent_and_an_invitation_does_not() {
     assert_eq!(told["user_is_target"], true);
 }
 
-#[tokio::test]
-async fn what_was_not_taken_is_told_again() {
-    let mut scene = Scene::new(None).await;
+#[store_test(schemas(ACCOUNTS, ROOMS, SCHEMA))]
+async fn what_was_not_taken_is_told_again(db: TestDb) {
+    let mut scene = Scene::new(db, None).await;
     scene.gateway.reply([Reply::Status(503), Reply::Status(502)]);
     let event_id = scene.say("hello").await;
     for _ in 0..3 {
@@ -129,9 +127,9 @@ async fn what_was_not_taken_is_told_again() {
     assert_eq!(scene.gateway.next_event().await, next, "taken once, told no more");
 }
 
-#[tokio::test]
-async fn what_can_never_be_taken_holds_nothing_up() {
-    let mut scene = Scene::new(None).await;
+#[store_test(schemas(ACCOUNTS, ROOMS, SCHEMA))]
+async fn what_can_never_be_taken_holds_nothing_up(db: TestDb) {
+    let mut scene = Scene::new(db, None).await;
     scene.gateway.reply([Reply::Status(400)]);
     let bad = scene.say("hello").await;
     let good = scene.say("and on").await;
@@ -139,22 +137,22 @@ async fn what_can_never_be_taken_holds_nothing_up() {
     assert_eq!(scene.gateway.next_event().await, good);
 }
 
-#[tokio::test]
-async fn what_was_not_taken_is_told_after_a_restart() {
+#[store_test(schemas(ACCOUNTS, ROOMS, SCHEMA))]
+async fn what_was_not_taken_is_told_after_a_restart(db: TestDb) {
+    let mut scene = Scene::new(db, None).await;
     for killed in [false, true] {
-        let mut scene = Scene::new(None).await;
         scene.gateway.usually(Reply::Status(503));
         let event_id = scene.say("hello").await;
-        assert_eq!(scene.gateway.next_event().await, event_id);
-        let mut scene = scene.restarted(killed).await;
+        while scene.gateway.next_event().await != event_id {}
+        scene = scene.restarted(killed).await;
         scene.gateway.usually(Reply::Status(200));
         while scene.gateway.next_event().await != event_id {}
     }
 }
 
-#[tokio::test]
-async fn what_was_on_its_way_when_the_server_was_killed_is_told_again() {
-    let mut scene = Scene::new(None).await;
+#[store_test(schemas(ACCOUNTS, ROOMS, SCHEMA))]
+async fn what_was_on_its_way_when_the_server_was_killed_is_told_again(db: TestDb) {
+    let mut scene = Scene::new(db, None).await;
     scene.gateway.reply([Reply::Silence]);
     let event_id = scene.say("hello").await;
     assert_eq!(scene.gateway.next_event().await, event_id);
@@ -162,9 +160,9 @@ async fn what_was_on_its_way_when_the_server_was_killed_is_told_again() {
     assert_eq!(scene.gateway.next_event().await, event_id);
 }
 
-#[tokio::test]
-async fn of_much_that_was_missed_the_newest_is_told_in_order() {
-    let mut scene = Scene::new(None).await;
+#[store_test(schemas(ACCOUNTS, ROOMS, SCHEMA))]
+async fn of_much_that_was_missed_the_newest_is_told_in_order(db: TestDb) {
+    let mut scene = Scene::new(db, None).await;
     scene.gateway.usually(Reply::Status(503));
     let mut sent = Vec::new();
     for number in 0..40 {
@@ -180,9 +178,9 @@ async fn of_much_that_was_missed_the_newest_is_told_in_order() {
     assert_eq!(told[told.len() - 10..], sent[sent.len() - 10..]);
 }
 
-#[tokio::test]
-async fn a_rejected_pushkey_is_forgotten() {
-    let mut scene = Scene::new(None).await;
+#[store_test(schemas(ACCOUNTS, ROOMS, SCHEMA))]
+async fn a_rejected_pushkey_is_forgotten(db: TestDb) {
+    let mut scene = Scene::new(db, None).await;
     scene.gateway.reply([Reply::Reject("bom's phone")]);
     let first = scene.say("hello").await;
     assert_eq!(scene.gateway.next_event().await, first);
@@ -202,9 +200,9 @@ async fn a_rejected_pushkey_is_forgotten() {
     }
 }
 
-#[tokio::test]
-async fn the_badge_follows_what_is_read_elsewhere() {
-    let mut scene = Scene::new(None).await;
+#[store_test(schemas(ACCOUNTS, ROOMS, SCHEMA))]
+async fn the_badge_follows_what_is_read_elsewhere(db: TestDb) {
+    let mut scene = Scene::new(db, None).await;
     let first = scene.say("one").await;
     assert_eq!(scene.gateway.next().await["counts"]["unread"], 1);
     let second = scene.say("two").await;
@@ -217,9 +215,9 @@ async fn the_badge_follows_what_is_read_elsewhere() {
     }
 }
 
-#[tokio::test]
-async fn a_pushkey_belongs_to_one_user_unless_asked_otherwise() {
-    let scene = Scene::new(None).await;
+#[store_test(schemas(ACCOUNTS, ROOMS, SCHEMA))]
+async fn a_pushkey_belongs_to_one_user_unless_asked_otherwise(db: TestDb) {
+    let scene = Scene::new(db, None).await;
     let (push, ari, bom) = (&scene.world.push, scene.ari.nid, scene.bom.nid);
     let count = async |user| push.pushers(user).await.unwrap().len();
     let pusher = || scene.gateway.pusher("bom's phone", None);
@@ -249,9 +247,9 @@ impl Work for LogOut {
     }
 }
 
-#[tokio::test]
-async fn pushers_end_with_their_device() {
-    let scene = Scene::new(None).await;
+#[store_test(schemas(ACCOUNTS, ROOMS, SCHEMA))]
+async fn pushers_end_with_their_device(db: TestDb) {
+    let scene = Scene::new(db, None).await;
     let (push, bom) = (&scene.world.push, scene.bom.nid);
     scene.world.db.write(LogOut(bom, "OTHER")).await.unwrap();
     assert_eq!(push.pushers(bom).await.unwrap().len(), 1);

@@ -1,6 +1,7 @@
 //! The list of notifications.
 
 use haechi_rooms::ReceiptKind;
+use haechi_store::testing::store_test;
 
 use super::*;
 use crate::NotificationKind::{self, Any, Highlight};
@@ -29,10 +30,9 @@ impl World {
     }
 }
 
-#[tokio::test]
-async fn notifications_are_listed_new_to_old_with_what_was_read() {
-    let folder = tempfile::tempdir().unwrap();
-    let world = World::open(folder.path()).await;
+#[store_test(schemas(ACCOUNTS, ROOMS, SCHEMA))]
+async fn notifications_are_listed_new_to_old_with_what_was_read(db: TestDb) {
+    let world = World::over(db).await;
     let (ari, bom) = (world.user("ari").await, world.user("bom").await);
     let mut expected = Vec::new();
     let mut highlights = Vec::new();

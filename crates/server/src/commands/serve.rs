@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use crate::{
-    admin,
+    admin::{self, Office},
     cli::ConfigFlags,
     compose::{Parts, compose},
     health,
@@ -59,7 +59,8 @@ async fn serve(config: &Config, recorder: Recorder) -> anyhow::Result<()> {
         listeners.serve(address, router, None)?;
     }
     let admin = admin::Socket::open(&config.data_dir)?;
-    tokio::spawn(admin.serve(parts.accounts.clone()));
+    let office = Office { accounts: parts.accounts.clone(), rooms: parts.app.rooms.clone() };
+    tokio::spawn(admin.serve(office));
     tokio::spawn(keep_house(Arc::clone(&parts)));
     tracing::info!(
         server_name = config.server_name,

@@ -12,8 +12,7 @@ use super::{
     response::{E2ee, Response, ToDevice},
 };
 use crate::{
-    Inner, Result, SyncError, SyncToken, account_data::global_events, device_lists::DeviceWatch,
-    room::account_data_event,
+    Inner, Result, SyncError, SyncToken, device_lists::DeviceWatch, room::account_data_event,
 };
 
 impl Inner {
@@ -113,14 +112,14 @@ impl Inner {
     ) -> Result<()> {
         let user = pass.viewer().user;
         let data = match &pass.since {
-            None => self.accounts.account_data_all(user).await?,
+            None => self.account_data_all(pass.viewer()).await?,
             Some(since) => {
                 let touched = pass.sorted.account_data
                     || pass.sorted.rooms.values().any(|news| news.account_data);
                 let mut data = Vec::new();
                 if touched {
                     let ranges = since.positions.ranges_to(&pass.until);
-                    data = self.accounts.account_data_since(user, &ranges).await?;
+                    data = self.account_data_since(pass.viewer(), &ranges).await?;
                 }
                 for (nid, initial) in shown {
                     if *initial {
@@ -132,12 +131,15 @@ impl Inner {
             }
         };
         let out = &mut response.extensions.account_data;
-        out.global = global_events(pass.viewer(), &data, pass.since.is_none(), |_| true);
         for datum in data {
-            let Some(nid) = datum.room else { continue };
-            let room = self.rooms.room(nid).await?;
             let event = account_data_event(&datum.kind, &datum.content);
-            out.rooms.entry(room.room_id.clone()).or_default().push(event);
+            match datum.room {
+                None => out.global.push(event),
+                Some(nid) => {
+                    let room = self.rooms.room(nid).await?;
+                    out.rooms.entry(room.room_id.clone()).or_default().push(event);
+                }
+            }
         }
         Ok(())
     }

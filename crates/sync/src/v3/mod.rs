@@ -17,8 +17,8 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use crate::{
-    Inner, Result, Sync, SyncError, SyncToken, Viewer, account_data::global_events,
-    device_lists::DeviceWatch, hub::Listener, news::Sorted,
+    Inner, Result, Sync, SyncError, SyncToken, Viewer, device_lists::DeviceWatch, hub::Listener,
+    news::Sorted, room::account_data_event,
 };
 use response::{Events, RawEvent, Response};
 
@@ -194,14 +194,16 @@ impl Inner {
     async fn global_account_data(&self, pass: &Pass<'_>) -> Result<Events> {
         let viewer = &pass.request.viewer;
         let data = if pass.is_initial {
-            self.accounts.account_data_all(viewer.user).await?
+            self.account_data_all(viewer).await?
         } else {
             let ranges = pass.since.positions.ranges_to(&pass.until);
-            self.accounts.account_data_since(viewer.user, &ranges).await?
+            self.account_data_since(viewer, &ranges).await?
         };
         let filter = &pass.request.filter.account_data;
-        let wanted = |kind: &str| filter.passes_kind(kind);
-        let events = global_events(viewer, &data, pass.is_initial, wanted);
-        Ok(Events { events })
+        let wanted = data
+            .iter()
+            .filter(|datum| datum.room.is_none() && filter.passes_kind(&datum.kind))
+            .map(|datum| account_data_event(&datum.kind, &datum.content));
+        Ok(Events { events: wanted.collect() })
     }
 }

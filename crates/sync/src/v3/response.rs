@@ -202,8 +202,7 @@ pub struct StrippedState {
 /// A room that the user left.
 #[derive(Debug, Default, Serialize)]
 pub struct LeftRoom {
-    /// Events up to the leave.
-    #[serde(skip_serializing_if = "Timeline::is_empty")]
+    /// Events up to the leave. Always there, for matrix-nio.
     pub timeline: Timeline,
     /// State before the timeline.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -371,6 +371,9 @@ impl Inner {
             }
         } else if pass.request.use_state_after {
             out.state_after = Some(Events::default());
+        } else {
+            // Empty, but there: matrix-nio takes an absent one for a malformed answer.
+            out.state = Some(Events::default());
         }
         out.timeline = Timeline {
             limited: recent.limited,
