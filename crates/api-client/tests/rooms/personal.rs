@@ -108,3 +108,60 @@ async fn sync_bundles_edits_of_what_it_shows(db: TestDb) {
         assert!(shown["unsigned"].get("transaction_id").is_some(), "{shown}");
     }
 }
+
+#[store_test(schemas(
+    haechi_accounts::SCHEMA,
+    haechi_keys::SCHEMA,
+    haechi_rooms::SCHEMA,
+    haechi_push::SCHEMA
+))]
+async fn a_new_name_is_seen_in_all_rooms(db: TestDb) {
+    let server = Server::start(db).await;
+    let (alice, bob) = (server.register("alice").await, server.register("bob").await);
+    let mut rooms = Vec::new();
+    for _ in 0..20 {
+        let room = alice.create(json!({ "preset": "public_chat" })).await;
+        bob.join(&room).await;
+        rooms.push(room);
+    }
+    let left = rooms.pop().unwrap();
+    bob.post(&format!("/v3/rooms/{left}/leave"), json!({})).await;
+    let profile = format!("/v3/profile/{}", bob.user);
+    bob.put(&format!("{profile}/displayname"), json!({ "displayname": "Bobby" })).await;
+    let avatar = json!({ "avatar_url": "mxc://haechi.example/b" });
+    bob.put(&format!("{profile}/avatar_url"), avatar).await;
+    let member = async |room: &str| {
+        alice.get(&format!("/v3/rooms/{room}/state/m.room.member/{}", bob.user)).await
+    };
+    for room in &rooms {
+        let content = member(room).await;
+        assert_eq!(content["displayname"], "Bobby");
+        assert_eq!(content["avatar_url"], "mxc://haechi.example/b");
+        assert_eq!(content["membership"], "join");
+    }
+    assert_eq!(member(&left).await["membership"], "leave");
+    bob.delete(&format!("{profile}/displayname")).await;
+    assert_eq!(member(&rooms[0]).await.get("displayname"), None);
+}
+
+#[store_test(schemas(
+    haechi_accounts::SCHEMA,
+    haechi_keys::SCHEMA,
+    haechi_rooms::SCHEMA,
+    haechi_push::SCHEMA
+))]
+async fn who_closes_the_account_leaves_all_rooms(db: TestDb) {
+    let server = Server::start(db).await;
+    let (alice, bob) = (server.register("alice").await, server.register("bob").await);
+    let joined = alice.create(json!({ "preset": "public_chat" })).await;
+    bob.join(&joined).await;
+    let invited = alice.create(json!({ "invite": [bob.user] })).await;
+    let auth = json!({
+        "type": "m.login.password", "password": "correct horse",
+        "identifier": { "type": "m.id.user", "user": bob.user } });
+    bob.post("/v3/account/deactivate", json!({ "auth": auth })).await;
+    for room in [joined, invited] {
+        let path = format!("/v3/rooms/{room}/state/m.room.member/{}", bob.user);
+        assert_eq!(alice.get(&path).await["membership"], "leave");
+    }
+}
