@@ -23,6 +23,7 @@ mod read;
 mod receipts;
 mod relations;
 mod room;
+mod search;
 mod store;
 mod summary;
 mod sync;
@@ -55,10 +56,11 @@ pub use read::{Direction, Page, PageToken};
 pub use receipts::{Receipt, ReceiptKind, Unread};
 pub use relations::{Reader, Related, ThreadPage, ThreadToken};
 pub use room::{Recent, Room, Snapshot};
+pub use search::{Hit, SearchOrder, SearchPage, SearchQuery, SearchToken};
 pub use typing::Typing;
 
 /// The tables of this crate.
-pub static SCHEMA: Schema = schema!("rooms": "0001_rooms", "0002_threads");
+pub static SCHEMA: Schema = schema!("rooms": "0001_rooms", "0002_threads", "0003_search");
 
 /// Rooms kept in memory. Each holds its state and its newest events.
 const ROOMS_CACHED_MAX: u64 = 20_000;
@@ -78,6 +80,7 @@ pub(crate) struct Inner {
     pub(crate) typing: Typing,
     /// When the last room was made, by this node's clock.
     pub(crate) last_created: AtomicI64,
+    pub(crate) search: search::Progress,
 }
 
 impl Rooms {
@@ -99,6 +102,7 @@ impl Rooms {
             push: OnceLock::new(),
             typing: Typing::default(),
             last_created: AtomicI64::new(0),
+            search: search::Progress::default(),
         }))
     }
 

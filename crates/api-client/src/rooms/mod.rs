@@ -7,6 +7,7 @@ mod history;
 mod membership;
 mod receipts;
 mod relations;
+mod search;
 mod send;
 mod state;
 mod summary;
@@ -33,7 +34,8 @@ pub(crate) fn routes(router: Router<App>) -> Router<App> {
     let router = relations::routes(router);
     let router = aliases::routes(router);
     let router = directory::routes(router);
-    summary::routes(router)
+    let router = summary::routes(router);
+    search::routes(router)
 }
 
 /// The caller as rooms know them.

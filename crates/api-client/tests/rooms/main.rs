@@ -3,5 +3,6 @@
 mod directory;
 mod personal;
 mod relations;
+mod search;
 mod server;
 mod upgrade;

@@ -66,6 +66,7 @@ impl Server {
         )
         .await
         .unwrap();
+        tokio::spawn(rooms.clone().keep_search_index(closed.clone()));
         let sync = Sync::start(
             &db,
             feed,
@@ -98,14 +99,7 @@ impl Server {
             filters: FilterCache::default(),
         });
         let router = stack(router(app), &StackSettings::default());
-        Self {
-            router,
-            txns: AtomicU64::new(0),
-            rooms,
-            _closing: closing,
-            _db: db,
-            _folder: folder,
-        }
+        Self { router, txns: AtomicU64::new(0), rooms, _closing: closing, _db: db, _folder: folder }
     }
 
     async fn ask(&self, method: Method, path: &str, token: &str, body: &Json) -> (u16, Json) {
