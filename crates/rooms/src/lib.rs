@@ -22,6 +22,7 @@ mod push;
 mod read;
 mod receipts;
 mod relations;
+mod reports;
 mod room;
 mod search;
 mod store;
@@ -55,12 +56,14 @@ pub use push::{Appending, Loading, PushAction, PushRules, Verdict};
 pub use read::{Direction, Page, PageToken};
 pub use receipts::{Receipt, ReceiptKind, Unread};
 pub use relations::{Reader, Related, ThreadPage, ThreadToken};
+pub use reports::Report;
 pub use room::{Recent, Room, Snapshot};
 pub use search::{Hit, SearchOrder, SearchPage, SearchQuery, SearchToken};
 pub use typing::Typing;
 
 /// The tables of this crate.
-pub static SCHEMA: Schema = schema!("rooms": "0001_rooms", "0002_threads", "0003_search");
+pub static SCHEMA: Schema =
+    schema!("rooms": "0001_rooms", "0002_threads", "0003_search", "0004_reports");
 
 /// Rooms kept in memory. Each holds its state and its newest events.
 const ROOMS_CACHED_MAX: u64 = 20_000;

@@ -7,6 +7,7 @@ mod history;
 mod membership;
 mod receipts;
 mod relations;
+mod reports;
 mod search;
 mod send;
 mod state;
@@ -35,7 +36,8 @@ pub(crate) fn routes(router: Router<App>) -> Router<App> {
     let router = aliases::routes(router);
     let router = directory::routes(router);
     let router = summary::routes(router);
-    search::routes(router)
+    let router = search::routes(router);
+    reports::routes(router)
 }
 
 /// The caller as rooms know them.

@@ -86,7 +86,7 @@ impl Rooms {
         let mut busy_ticks = 0;
         self.0.search.handled.send_replace(handled.clone());
         loop {
-            if handled.reaches(&*horizon.borrow_and_update()) {
+            if handled.reaches(&horizon.borrow_and_update()) {
                 let gone = horizon.changed().await.is_err();
                 if gone {
                     // The store is closing; whoever called us ends us.

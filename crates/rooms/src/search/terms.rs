@@ -184,7 +184,8 @@ mod tests {
         let long = "x".repeat(100_000);
         assert_eq!(terms(&long).first().unwrap().len(), WORD_CHARS_MAX);
         assert!(Wanted::of(&long).is_in(&long));
-        let many: String = (0..10_000).map(|number| format!("w{number} ")).collect();
+        let many: Vec<String> = (0..10_000).map(|number| format!("w{number}")).collect();
+        let many = many.join(" ");
         assert!(terms(&many).len() <= TERMS_MAX);
         let run: String = ('\u{4e00}'..'\u{9fff}').collect();
         assert!(terms(&run).len() <= 2 * TERMS_MAX);
