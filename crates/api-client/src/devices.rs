@@ -25,15 +25,14 @@ pub(crate) fn routes(router: Router<App>) -> Router<App> {
     router.endpoint(list).endpoint(get).endpoint(rename).endpoint(delete).endpoint(delete_many)
 }
 
-/// A device as clients see it. matrix-nio wants every field, the specification wants no `null`.
+/// A device as clients see it. What is not known is empty or 0: matrix-nio takes a device with a
+/// field missing for a malformed answer, and the specification knows no `null` here.
 #[derive(Serialize)]
 struct Shown {
+    device_id: OwnedDeviceId,
     /// The device's id where it has no name.
     display_name: String,
-    device_id: OwnedDeviceId,
-    /// Empty if it is not known.
     last_seen_ip: String,
-    /// Milliseconds since 1970; 0 if it is not known.
     last_seen_ts: i64,
 }
 

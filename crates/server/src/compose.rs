@@ -7,11 +7,11 @@ use haechi_accounts::{AccountSettings, Accounts, DeviceHooks, Presence};
 use haechi_api_client::{App, FilterCache, Handles, RegistrationMode, Settings};
 use haechi_base::Clock;
 use haechi_blob::Blob;
-use haechi_config::{Config, DatabaseTarget, RateLimits, Registration};
+use haechi_config::{Config, DatabaseTarget, PushBadge, RateLimits, Registration};
 use haechi_http::{Rate, RateLimiter};
 use haechi_keys::Keys;
 use haechi_media::{FetchConfig, Media, MediaConfig, PreviewConfig, UserLimits};
-use haechi_push::{Push, PushSettings};
+use haechi_push::{BadgeCounts, Push, PushSettings, PusherHooks};
 use haechi_rooms::Rooms;
 use haechi_store::{Commit, Db, DbConfig, Schema};
 use haechi_sync::Sync;
@@ -63,6 +63,10 @@ pub(crate) async fn compose(
         rooms.clone(),
         PushSettings {
             allow_private_addresses: config.push.allow_private_addresses,
+            badge: match config.push.badge {
+                PushBadge::Messages => BadgeCounts::Messages,
+                PushBadge::Rooms => BadgeCounts::Rooms,
+            },
             ..PushSettings::STANDARD
         },
         closing.clone(),
@@ -175,7 +179,7 @@ fn node_name(config: &Config, purpose: Purpose) -> String {
 
 fn accounts(config: &Config, db: &Db, keys: &Keys) -> anyhow::Result<Accounts> {
     let server_name = ServerName::parse(&config.server_name).context("`server_name`")?;
-    let hooks: Arc<dyn DeviceHooks> = Arc::new(keys.clone());
+    let hooks: Arc<dyn DeviceHooks> = Arc::new(PusherHooks::beside(Arc::new(keys.clone())));
     let settings = AccountSettings::new(server_name);
     Ok(Accounts::new(db.clone(), Clock::System, settings, Some(hooks)))
 }

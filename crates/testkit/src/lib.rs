@@ -14,7 +14,7 @@ use haechi_http::{RateLimiter, StackSettings, stack};
 use haechi_keys::Keys;
 use haechi_matrix::RoomVersion;
 use haechi_media::{Media, MediaConfig};
-use haechi_push::{Push, PushSettings};
+use haechi_push::{Push, PushSettings, PusherHooks};
 use haechi_rooms::Rooms;
 use haechi_store::{Db, DbConfig};
 use haechi_sync::Sync;
@@ -65,7 +65,7 @@ impl TestServer {
         let (db, feed) = Db::open(&config, &schemas).await.expect("a database");
         let clock = Clock::System;
         let keys = Keys::new(db.clone(), clock.clone());
-        let hooks: Arc<dyn DeviceHooks> = Arc::new(keys.clone());
+        let hooks: Arc<dyn DeviceHooks> = Arc::new(PusherHooks::beside(Arc::new(keys.clone())));
         let settings = AccountSettings::new(server_name!("haechi.example").to_owned());
         let accounts = Accounts::new(db.clone(), clock.clone(), settings, Some(hooks));
         let users = accounts.users().clone();

@@ -82,7 +82,7 @@ test("threads", async (t) => {
     const roomId = await alice.createRoom([bob]);
     const rootId = await alice.say(roomId, "root");
     await bob.event(roomId, rootId);
-    for (const body of ["first reply", "second reply"]) await bob.say(roomId, body, {}, rootId);
+    for (const body of ["first reply", "second reply"]) await bob.reply(roomId, rootId, body);
     const room = await alice.room(roomId);
     const thread = await until(() => room.getThread(rootId), "the thread");
     await until(() => thread.length === 2, "two replies");

@@ -1,5 +1,7 @@
 // What the suite prints: a line per test, what broke, and the closing line.
 
+import { inspect } from "node:util";
+
 export default async function* report(source) {
     let passed = 0;
     let failed = 0;
@@ -10,7 +12,7 @@ export default async function* report(source) {
         } else if (type === "test:fail" && data.details?.type !== "suite") {
             failed++;
             const error = data.details.error?.cause ?? data.details.error;
-            yield `FAILED  ${data.name}\n${indent(error?.stack ?? String(error))}\n`;
+            yield `FAILED  ${data.name}\n${indent(error?.stack ?? inspect(error))}\n`;
         } else if (type === "test:stderr") {
             yield data.message;
         }
