@@ -14,7 +14,7 @@ use crate::{
     summary::{room_type, text},
 };
 
-sql!(PUBLISHED, "SELECT nid FROM room WHERE published = 1 ORDER BY nid LIMIT ?1");
+sql!(PUBLISHED, "SELECT nid FROM room WHERE published = 1 AND nid > ?1 ORDER BY nid LIMIT ?2");
 sql!(pub(crate) IS_PUBLISHED, "SELECT published FROM room WHERE nid = ?1");
 sql!(pub(crate) SET_PUBLISHED, "UPDATE room SET published = ?2 WHERE nid = ?1");
 // Lists of numbers: an array on PostgreSQL, which SQLite does not have. The same holds below.
@@ -234,7 +234,7 @@ impl Work for ListPublished {
     type Out = Vec<RoomNid>;
 
     async fn run(&self, tx: &mut Tx<'_>) -> StoreResult<Vec<RoomNid>> {
-        let rows = tx.all::<(RoomNid,)>(&PUBLISHED, &[PUBLISHED_MAX.into()]).await?;
+        let rows = tx.all::<(RoomNid,)>(&PUBLISHED, &[0_i64.into(), PUBLISHED_MAX.into()]).await?;
         Ok(rows.into_iter().map(|(nid,)| nid).collect())
     }
 }

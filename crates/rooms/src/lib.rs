@@ -22,7 +22,9 @@ mod push;
 mod read;
 mod receipts;
 mod relations;
+mod reports;
 mod room;
+mod search;
 mod store;
 mod summary;
 mod sync;
@@ -54,11 +56,14 @@ pub use push::{Appending, Loading, PushAction, PushRules, Verdict};
 pub use read::{Direction, Page, PageToken};
 pub use receipts::{Receipt, ReceiptKind, Unread};
 pub use relations::{Reader, Related, ThreadPage, ThreadToken};
+pub use reports::Report;
 pub use room::{Recent, Room, Snapshot};
+pub use search::{Hit, SearchOrder, SearchPage, SearchQuery, SearchToken};
 pub use typing::Typing;
 
 /// The tables of this crate.
-pub static SCHEMA: Schema = schema!("rooms": "0001_rooms", "0002_threads");
+pub static SCHEMA: Schema =
+    schema!("rooms": "0001_rooms", "0002_threads", "0003_search", "0004_reports");
 
 /// Rooms kept in memory. Each holds its state and its newest events.
 const ROOMS_CACHED_MAX: u64 = 20_000;
@@ -78,6 +83,7 @@ pub(crate) struct Inner {
     pub(crate) typing: Typing,
     /// When the last room was made, by this node's clock.
     pub(crate) last_created: AtomicI64,
+    pub(crate) search: search::Progress,
 }
 
 impl Rooms {
@@ -99,6 +105,7 @@ impl Rooms {
             push: OnceLock::new(),
             typing: Typing::default(),
             last_created: AtomicI64::new(0),
+            search: search::Progress::default(),
         }))
     }
 

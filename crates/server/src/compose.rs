@@ -73,6 +73,7 @@ pub(crate) async fn compose(
     )
     .await
     .context("cannot set up push")?;
+    tokio::spawn(rooms.clone().keep_search_index(closing.clone()));
     let sync = Sync::start(
         &db,
         heard_by(push.clone(), feed),

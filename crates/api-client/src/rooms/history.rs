@@ -34,7 +34,7 @@ pub(crate) fn direction(direction: ApiDirection) -> Direction {
     }
 }
 
-fn compiled(filter: RoomEventFilter) -> Result<EventFilter> {
+pub(crate) fn compiled(filter: RoomEventFilter) -> Result<EventFilter> {
     Ok(EventFilter::of_room(filter).map_err(|error| ApiError::invalid_param(error.to_string()))?)
 }
 

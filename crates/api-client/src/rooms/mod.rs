@@ -7,6 +7,8 @@ mod history;
 mod membership;
 mod receipts;
 mod relations;
+mod reports;
+mod search;
 mod send;
 mod state;
 mod summary;
@@ -33,7 +35,9 @@ pub(crate) fn routes(router: Router<App>) -> Router<App> {
     let router = relations::routes(router);
     let router = aliases::routes(router);
     let router = directory::routes(router);
-    summary::routes(router)
+    let router = summary::routes(router);
+    let router = search::routes(router);
+    reports::routes(router)
 }
 
 /// The caller as rooms know them.

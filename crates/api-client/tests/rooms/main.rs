@@ -3,5 +3,7 @@
 mod directory;
 mod personal;
 mod relations;
+mod reports;
+mod search;
 mod server;
 mod upgrade;

@@ -66,6 +66,7 @@ impl Server {
         )
         .await
         .unwrap();
+        tokio::spawn(rooms.clone().keep_search_index(closed.clone()));
         let sync = Sync::start(
             &db,
             feed,

@@ -236,6 +236,23 @@ impl Work for LoadBundles {
     }
 }
 
+/// Events of a room by their numbers, in no order.
+pub(crate) struct EventsBySeq {
+    pub(crate) room: RoomNid,
+    pub(crate) seqs: Vec<i64>,
+}
+
+impl Work for EventsBySeq {
+    const NAME: &'static str = "rooms.events_by_seq";
+    type Out = Vec<FullRow>;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Vec<FullRow>> {
+        let args = [self.room.into(), Value::Ints(&self.seqs)];
+        let rows = tx.all(&EVENTS_BY_SEQ, &args).await?;
+        complete(tx, self.room, rows).await
+    }
+}
+
 /// A page of what refers to an event.
 pub(super) struct RelatedPage {
     pub(super) room: RoomNid,
