@@ -98,14 +98,7 @@ impl Server {
             filters: FilterCache::default(),
         });
         let router = stack(router(app), &StackSettings::default());
-        Self {
-            router,
-            txns: AtomicU64::new(0),
-            rooms,
-            _closing: closing,
-            _db: db,
-            _folder: folder,
-        }
+        Self { router, txns: AtomicU64::new(0), rooms, _closing: closing, _db: db, _folder: folder }
     }
 
     async fn ask(&self, method: Method, path: &str, token: &str, body: &Json) -> (u16, Json) {
