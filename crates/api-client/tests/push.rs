@@ -9,7 +9,7 @@ fn ok(answer: Answer) -> Json {
     body
 }
 
-fn refused(answer: Answer, status: u16, errcode: &str) {
+fn refused(answer: &Answer, status: u16, errcode: &str) {
     assert_eq!((answer.0, &answer.1["errcode"]), (status, &json!(errcode)), "{}", answer.1);
 }
 
@@ -30,7 +30,7 @@ async fn everybody_has_rules_and_sees_them_everywhere() {
     assert_eq!(synced_rules(&mina).await, all);
     let data = "/v3/user/@mina:haechi.example/account_data/m.push_rules";
     assert_eq!(ok(mina.get(data).await), all);
-    refused(mina.put(data, json!({})).await, 405, "M_BAD_JSON");
+    refused(&mina.put(data, json!({})).await, 405, "M_BAD_JSON");
 
     let rule = json!({ "pattern": "kimchi", "actions": ["notify", { "set_tweak": "highlight" }] });
     ok(mina.put("/v3/pushrules/global/content/lunch", rule).await);
@@ -65,15 +65,15 @@ async fn rules_are_made_changed_and_deleted() {
 
     ok(mina.delete(&content("a"), json!({})).await);
     assert_eq!(ids().await, ["b"]);
-    refused(mina.get(&content("a")).await, 404, "M_NOT_FOUND");
-    refused(mina.delete(&content("a"), json!({})).await, 404, "M_NOT_FOUND");
-    refused(mina.get(&content("a/enabled")).await, 404, "M_NOT_FOUND");
-    refused(mina.put(&content("c?before=zz"), rule("x")).await, 404, "M_NOT_FOUND");
-    refused(mina.put(&content(".c"), rule("x")).await, 400, "M_INVALID_PARAM");
-    refused(mina.put(&content("c"), rule("")).await, 400, "M_INVALID_PARAM");
+    refused(&mina.get(&content("a")).await, 404, "M_NOT_FOUND");
+    refused(&mina.delete(&content("a"), json!({})).await, 404, "M_NOT_FOUND");
+    refused(&mina.get(&content("a/enabled")).await, 404, "M_NOT_FOUND");
+    refused(&mina.put(&content("c?before=zz"), rule("x")).await, 404, "M_NOT_FOUND");
+    refused(&mina.put(&content(".c"), rule("x")).await, 400, "M_INVALID_PARAM");
+    refused(&mina.put(&content("c"), rule("")).await, 400, "M_INVALID_PARAM");
     let master = "/v3/pushrules/global/override/.m.rule.master";
-    refused(mina.delete(master, json!({})).await, 400, "M_INVALID_PARAM");
-    refused(mina.get("/v3/pushrules/global/nonsense/x").await, 404, "M_NOT_FOUND");
+    refused(&mina.delete(master, json!({})).await, 400, "M_INVALID_PARAM");
+    refused(&mina.get("/v3/pushrules/global/nonsense/x").await, 404, "M_NOT_FOUND");
 }
 
 fn pusher(url: &str) -> Json {
@@ -98,11 +98,11 @@ async fn pushers_are_set_listed_and_deleted() {
         ["http://push.example/_matrix/push/v1/notify", "https://push.example/other", "nonsense"]
     {
         let answer = mina.post("/v3/pushers/set", pusher(bad)).await;
-        refused(answer, 400, "M_INVALID_PARAM");
+        refused(&answer, 400, "M_INVALID_PARAM");
     }
     let mut email = pusher(GATEWAY);
     email["kind"] = "email".into();
-    refused(mina.post("/v3/pushers/set", email).await, 400, "M_INVALID_PARAM");
+    refused(&mina.post("/v3/pushers/set", email).await, 400, "M_INVALID_PARAM");
     let delete = json!({ "kind": null, "app_id": "org.example.app", "pushkey": "key" });
     ok(mina.post("/v3/pushers/set", delete).await);
     assert_eq!(ok(mina.get("/v3/pushers").await), json!({ "pushers": [] }));
@@ -152,7 +152,7 @@ async fn what_notified_is_listed() {
     let highlights = ok(mina.get("/v3/notifications?only=highlight").await);
     assert_eq!(highlights["notifications"].as_array().unwrap().len(), 1);
     assert_eq!(highlights["notifications"][0]["event"]["event_id"], sent[1]);
-    refused(mina.get("/v3/notifications?from=nonsense").await, 400, "M_INVALID_PARAM");
+    refused(&mina.get("/v3/notifications?from=nonsense").await, 400, "M_INVALID_PARAM");
 
     let sync = ok(mina.get("/v3/sync").await);
     let unread = &sync["rooms"]["join"][&room]["unread_notifications"];

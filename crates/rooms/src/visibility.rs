@@ -55,6 +55,10 @@ impl View {
     pub(crate) fn sees(&self, event: &Event) -> bool {
         let (visibility, visibility_after) = around(&self.visibilities, event.seq);
         let (membership, membership_after) = around(&self.memberships, event.seq);
+        if membership_after.is_some() {
+            // What happens to oneself one may know, also a ban from outside.
+            return true;
+        }
         // What happened to oneself: without it nobody would learn of a ban after a kick.
         if membership_after.is_some() {
             return true;

@@ -70,6 +70,11 @@ impl Work for SendToDevice {
     /// The devices that got something; none when the request was carried out before.
     type Out = Vec<(UserNid, String)>;
 
+    fn order_key(&self) -> i64 {
+        // What one sends arrives in the order in which it was sent.
+        self.sender.0
+    }
+
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Out> {
         let txn = [
             self.sender.into(),

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use haechi_base::{Positions, RoomNid, UserNid};
-use haechi_rooms::Standing;
+use haechi_rooms::{Membership, Standing};
 use moka::sync::Cache;
 use ruma::OwnedRoomId;
 use tokio::sync::Mutex;
@@ -59,6 +59,8 @@ pub(crate) struct Conn {
 pub(crate) struct Sent {
     /// Up to where.
     pub(crate) until: Positions,
+    /// What the user was in it.
+    pub(crate) membership: Membership,
     /// With how many events of the timeline at first.
     pub(crate) timeline_limit: usize,
     /// With which state.

@@ -37,7 +37,12 @@ impl Inner {
             .find(|standing| standing.room == nid)
             .copied();
         let Some(standing) = standing else { return Ok(None) };
-        let sent = conn.sent.get(&nid).cloned();
+        // Who comes in, or is invited after knocking, sees the room anew.
+        let is_same = |sent: &&Sent| {
+            sent.membership == standing.membership
+                || matches!(standing.membership, Membership::Leave | Membership::Ban)
+        };
+        let sent = conn.sent.get(&nid).filter(is_same).cloned();
         if let Some(sent) = &sent {
             let news = pass.sorted.rooms.get(&nid);
             let more = details.timeline_limit > sent.timeline_limit
@@ -69,6 +74,7 @@ impl Inner {
             let before = sent.map_or(0, |sent| sent.timeline_limit);
             let sent = Sent {
                 until: pass.until.clone(),
+                membership: standing.membership,
                 timeline_limit: before.max(details.timeline_limit),
                 required,
                 unread: (out.notification_count, out.highlight_count),
