@@ -30,6 +30,7 @@ pub(crate) fn routes(router: Router<App>) -> Router<App> {
 #[derive(Serialize)]
 struct Shown {
     device_id: OwnedDeviceId,
+    /// The device's id where it has no name.
     display_name: String,
     last_seen_ip: String,
     last_seen_ts: i64,
@@ -44,8 +45,8 @@ struct ShownList {
 impl From<Device> for Shown {
     fn from(device: Device) -> Self {
         Self {
+            display_name: device.display_name.unwrap_or_else(|| device.device_id.to_string()),
             device_id: device.device_id,
-            display_name: device.display_name.unwrap_or_default(),
             last_seen_ip: device.seen_ip.unwrap_or_default(),
             last_seen_ts: device.seen.map_or(0, |seen| seen.0),
         }

@@ -67,6 +67,14 @@ impl Positions {
             self.0.resize(index + 1, 0);
         }
         self.0[index] = offset;
+        self.trim();
+    }
+
+    /// Leaves out the untouched lanes at the end, so that equal points in time compare equal.
+    fn trim(&mut self) {
+        while self.0.last() == Some(&0) {
+            self.0.pop();
+        }
     }
 
     /// Is what was written at `pos` included?
@@ -142,7 +150,9 @@ impl FromStr for Positions {
             }
             offsets.push(offset);
         }
-        Ok(Self(offsets))
+        let mut positions = Self(offsets);
+        positions.trim();
+        Ok(positions)
     }
 }
 
@@ -166,6 +176,7 @@ mod tests {
         for text in ["0", "12", "12_0_7"] {
             assert_eq!(text.parse::<Positions>().unwrap().to_string(), text);
         }
+        assert_eq!("12_0_0".parse(), "12".parse::<Positions>());
         for bad in ["", "_", "1_", "-1", "x", "99999999999999999999"] {
             assert_eq!(bad.parse::<Positions>(), Err(NotPositions), "{bad}");
         }

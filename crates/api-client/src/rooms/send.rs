@@ -2,7 +2,7 @@
 
 use axum::Router;
 use haechi_base::limits::TRANSACTION_ID_BYTES_MAX;
-use haechi_http::{ApiError, Call, RouterExt as _, Session};
+use haechi_http::{ApiError, Call, Class, LimitKey, RouterExt as _, Session};
 use haechi_rooms::{NewEvent, Txn};
 use ruma::{
     TransactionId,
@@ -23,6 +23,7 @@ async fn send(
     call: Call<send_message_event::v3::Request>,
 ) -> Result<send_message_event::v3::Response> {
     let request = call.request;
+    app.limiter.check(Class::Messages, LimitKey::User(call.caller.user))?;
     let kind = TimelineEventType::from(request.event_type);
     if kind == TimelineEventType::RoomRedaction {
         return Err(ApiError::invalid_param("Redact by PUT /rooms/{roomId}/redact").into());
@@ -41,6 +42,7 @@ async fn redact(
     call: Call<redact_event::v3::Request>,
 ) -> Result<redact_event::v3::Response> {
     let request = call.request;
+    app.limiter.check(Class::Messages, LimitKey::User(call.caller.user))?;
     let room = app.room(&request.room_id).await?;
     haechi_rooms::Rooms::ensure_joined(&room, call.caller.user)?;
     let txn = txn(&call.caller, &request.txn_id)?;
