@@ -17,7 +17,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from contract import SCENARIOS, Contract, Missing, Stopped  # noqa: E402
 from harness.api import Http, server_url  # noqa: E402
-from scenarios import accounts, devices, errors, keys, media, messages, push, rooms, sync, users  # noqa: E402, F401
+from scenarios import accounts, devices, errors, keys, media, messages, push, rooms, sliding, sync, users  # noqa: E402, F401
 from spec import Spec  # noqa: E402
 
 DEFAULT_SPEC = HERE.parents[2] / "shared/spec/matrix/data"

@@ -3,14 +3,19 @@
 use axum::Router;
 use haechi_accounts::{DeviceWish, Registration};
 use haechi_http::{ApiError, Call, Class, LimitKey, RouterExt as _};
-use ruma::api::client::account::{
-    check_registration_token_validity::v1 as check_token,
-    get_username_availability::v3 as availability,
-    register::{RegistrationKind, v3 as register},
+use ruma::{
+    OwnedDeviceId, OwnedUserId,
+    api::client::account::{
+        check_registration_token_validity::v1 as check_token,
+        get_username_availability::v3 as availability,
+        register::{RegistrationKind, v3 as register},
+    },
 };
+use serde::Serialize;
 
 use crate::{
     App, RegistrationMode, Result,
+    adapt::{Answer, Answered},
     uia::{AuthDict, Interactive, Stage},
 };
 
@@ -20,9 +25,9 @@ pub(crate) fn routes(router: Router<App>) -> Router<App> {
 
 async fn register_user(
     app: App,
-    call: Call<Interactive<register::Request>>,
-) -> Result<register::Response> {
-    let Interactive { inner: request, auth } = call.request;
+    call: Call<Interactive<Answered<register::Request, Registered>>>,
+) -> Result<Answer<Registered>> {
+    let Interactive { inner: Answered { inner: request, .. }, auth } = call.request;
     let stage = match app.settings.registration {
         RegistrationMode::Open => Stage::Dummy,
         RegistrationMode::Token => Stage::RegistrationToken,
@@ -56,14 +61,32 @@ async fn register_user(
         login: (!request.inhibit_login).then_some(wish),
     };
     let (user_id, login) = app.accounts.register(registration).await?;
-    let mut response = register::Response::new(user_id);
-    if let Some(login) = login {
-        response.device_id = Some(login.session.device_id);
-        response.access_token = Some(login.tokens.access);
-        response.refresh_token = login.tokens.refresh;
-        response.expires_in = login.tokens.life;
-    }
-    Ok(response)
+    let login = login.map(|login| LoggedIn {
+        device_id: login.session.device_id,
+        access_token: login.tokens.access,
+        refresh_token: login.tokens.refresh,
+        expires_in_ms: login.tokens.life.map(|life| life.as_millis()),
+    });
+    Ok(Answer(Registered { user_id, login }))
+}
+
+/// The new account, as clients are told of it.
+#[derive(Serialize)]
+struct Registered {
+    user_id: OwnedUserId,
+    #[serde(flatten)]
+    login: Option<LoggedIn>,
+}
+
+/// Its first device, unless none was wanted.
+#[derive(Serialize)]
+struct LoggedIn {
+    device_id: OwnedDeviceId,
+    access_token: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_in_ms: Option<u128>,
 }
 
 /// Lets through who may register; returns the token to be used up, if it takes one.

@@ -103,7 +103,16 @@ impl Rooms {
     /// Fails unless the user may look at the room at all.
     pub(crate) async fn ensure_may_look(&self, room: &Arc<Room>, user: &UserId) -> Result<View> {
         let view = self.view(room, user).await?;
-        if view.may_look() { Ok(view) } else { Err(RoomError::not_joined()) }
+        let may_look = view.is_joined()
+            || view.is_world_readable()
+            || (view.may_look() && !self.has_forgotten(room, user).await?);
+        if may_look { Ok(view) } else { Err(RoomError::not_joined()) }
+    }
+
+    async fn has_forgotten(&self, room: &Room, user: &UserId) -> Result<bool> {
+        let Some(user) = self.0.users.find(user).await? else { return Ok(false) };
+        let standing = self.standing(room.nid, user).await?;
+        Ok(standing.is_some_and(|standing| standing.forgotten))
     }
 }
 

@@ -91,8 +91,8 @@ def own_values(user: Account, room_id: str) -> Every:
     )
 
 
-# A server without these features refuses before it reads a body.
-REFUSED_UNREAD = ("requestToken", "/appservice/")
+# A server without these features refuses before it reads a body; an OpenID request has nothing in it.
+REFUSED_UNREAD = ("requestToken", "/appservice/", "/openid/")
 
 
 def takes_an_object(op: Operation) -> bool:

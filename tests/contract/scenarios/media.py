@@ -49,8 +49,8 @@ async def thumbnails(c: Contract) -> None:
         query = {"width": size[0], "height": size[1], "method": method}
         small = await c.call("getContentThumbnailAuthed", user, query=query, **parts(uri))
         c.check(isinstance(small, bytes) and len(small) > 20, f"{method}: an image must come: {small!r:.60}")
-    zero = {"width": 0, "height": 10}
-    await c.call("getContentThumbnailAuthed", user, query=zero, status=400, **parts(uri))
+    negative = {"width": -1, "height": 10}
+    await c.call("getContentThumbnailAuthed", user, query=negative, status=400, **parts(uri))
     gone = parts(uri) | {"mediaId": "nosuch"}
     await c.call("getContentThumbnailAuthed", user, query={"width": 9, "height": 9}, status=404, errcode="M_NOT_FOUND", **gone)
 

@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use axum::Router;
 use haechi_http::{ApiError, Call, RouterExt as _, Session};
 use haechi_matrix::{auth::Membership, pdu::Pdu};
-use haechi_rooms::{MemberChange, MemberProfile, Room, membership_of};
+use haechi_rooms::{MemberChange, MemberProfile, Room, RoomError, membership_of};
+use http::StatusCode;
 use ruma::{
     OwnedUserId,
     api::client::{
@@ -155,7 +156,12 @@ async fn forget(
     call: Call<forget_room::v3::Request>,
 ) -> Result<forget_room::v3::Response> {
     let room = app.room(&call.request.room_id).await?;
-    app.rooms.forget(&room, call.caller.user).await?;
+    match app.rooms.forget(&room, call.caller.user).await {
+        Err(RoomError::Invalid(text)) => {
+            Err(ApiError::new(StatusCode::BAD_REQUEST, "M_UNKNOWN", text))?
+        }
+        done => done?,
+    }
     Ok(forget_room::v3::Response::new())
 }
 

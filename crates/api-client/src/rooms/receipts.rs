@@ -3,16 +3,21 @@
 use axum::Router;
 use haechi_http::{ApiError, Call, RouterExt as _, Session};
 use haechi_rooms::{ReceiptKind, Room, Rooms};
+use http::Method;
 use ruma::{
     EventId,
-    api::client::{
-        read_marker::set_read_marker,
-        receipt::create_receipt::{self, v3::ReceiptType},
-        typing::create_typing_event::{self, v3::Typing},
+    api::{
+        IncomingRequest, Metadata,
+        client::{
+            read_marker::set_read_marker,
+            receipt::create_receipt::{self, v3::ReceiptType},
+            typing::create_typing_event::{self, v3::Typing},
+        },
+        error::DeserializationError,
     },
     events::receipt::ReceiptThread,
 };
-use serde_json::{json, value::to_raw_value};
+use serde_json::{Map, Value as Json, json, value::to_raw_value};
 use std::sync::Arc;
 
 use super::actor;
@@ -83,11 +88,38 @@ async fn set_fully_read(
     Ok(())
 }
 
-async fn typing(
-    app: App,
-    call: Call<create_typing_event::v3::Request>,
-) -> Result<create_typing_event::v3::Response> {
-    let request = call.request;
+/// ruma's request, in which the timeout may be left out.
+struct Typed(create_typing_event::v3::Request);
+
+/// How long somebody types who does not say how long.
+const TYPING_MS: u32 = 30_000;
+
+impl Metadata for Typed {
+    const METHOD: Method = create_typing_event::v3::Request::METHOD;
+    const RATE_LIMITED: bool = create_typing_event::v3::Request::RATE_LIMITED;
+    type Authentication = <create_typing_event::v3::Request as Metadata>::Authentication;
+    type PathBuilder = <create_typing_event::v3::Request as Metadata>::PathBuilder;
+    const PATH_BUILDER: Self::PathBuilder = create_typing_event::v3::Request::PATH_BUILDER;
+}
+
+impl IncomingRequest for Typed {
+    type EndpointError = <create_typing_event::v3::Request as IncomingRequest>::EndpointError;
+    type OutgoingResponse = create_typing_event::v3::Response;
+
+    fn try_from_http_request_inner(
+        request: http::Request<&[u8]>,
+        path_args: &[&str],
+    ) -> Result<Self, DeserializationError> {
+        let mut fields: Map<String, Json> = serde_json::from_slice(request.body())?;
+        fields.entry("timeout").or_insert_with(|| TYPING_MS.into());
+        let body = serde_json::to_vec(&fields)?;
+        let request = request.map(|_| &body[..]);
+        IncomingRequest::try_from_http_request_inner(request, path_args).map(Self)
+    }
+}
+
+async fn typing(app: App, call: Call<Typed>) -> Result<create_typing_event::v3::Response> {
+    let Typed(request) = call.request;
     if request.user_id != call.caller.user_id {
         return Err(ApiError::forbidden("You can say only of yourself that you are typing").into());
     }

@@ -74,6 +74,9 @@ pub struct Room {
     pub prev_batch: Option<String>,
     /// Are events missing before the timeline?
     pub limited: bool,
+    /// Does the timeline begin before what the client was told, since it asks for more by now?
+    #[serde(rename = "unstable_expanded_timeline", skip_serializing_if = "Option::is_none")]
+    pub expanded: Option<bool>,
     /// How many are in the room.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub joined_count: Option<u64>,
