@@ -158,7 +158,7 @@ async fn forget(
     let room = app.room(&call.request.room_id).await?;
     match app.rooms.forget(&room, call.caller.user).await {
         Err(RoomError::Invalid(text)) => {
-            Err(ApiError::new(StatusCode::BAD_REQUEST, "M_UNKNOWN", text))?
+            Err(ApiError::new(StatusCode::BAD_REQUEST, "M_UNKNOWN", text))?;
         }
         done => done?,
     }

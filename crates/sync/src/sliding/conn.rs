@@ -140,8 +140,8 @@ mod tests {
 
     #[test]
     fn positions_round_trip() {
-        let (serial, token) = parse_pos("7/s12_0~t1.2").unwrap();
-        assert_eq!(pos(serial, &token), "7/s12_0~t1.2");
+        let (serial, token) = parse_pos("7/s12~t1.2").unwrap();
+        assert_eq!(pos(serial, &token), "7/s12~t1.2");
         assert!(parse_pos("s12").is_err());
     }
 }
