@@ -11,8 +11,16 @@ use cargo_metadata::{Metadata, MetadataCommand, Package};
 use crate::shell;
 
 /// The folder of the workspace's `Cargo.toml`.
+///
+/// Asked for when it runs: one target folder may serve several clones.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "cargo tells it in the environment; it is no setting"
+)]
 pub(crate) fn workspace_root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the root").to_owned()
+    let own =
+        std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo, which runs this, says where it lies");
+    Path::new(&own).parent().expect("xtask lies in the root").to_owned()
 }
 
 /// A command that runs the cargo which started us.

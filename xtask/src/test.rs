@@ -4,7 +4,10 @@ use std::{path::Path, process::Command, time::Instant};
 
 use anyhow::{Result, bail};
 
-use crate::{cargo::cargo, install, postgres, shell, tidy};
+use crate::{
+    cargo::{self, cargo},
+    install, postgres, shell, tidy,
+};
 
 /// The real clients' own runner, called once everything else ran.
 const CLIENTS: &str = "tests/clients/run";
@@ -57,6 +60,8 @@ fn run_test_steps(steps: &mut Steps) -> Result<()> {
         // Plain `cargo test`, not nextest: it is there wherever Rust is, runs the doc tests too,
         // and lets the tests of one program share one migrated template database.
         let mut test = cargo(&["test", "--workspace", "--no-fail-fast"]);
+        // A target folder that another clone filled would have snapshots looked for there.
+        test.env("INSTA_WORKSPACE_ROOT", cargo::workspace_root());
         shell::run(test.env("HAECHI_TEST_POSTGRES", &url))
     });
     if clients {
