@@ -60,6 +60,7 @@ pub use reports::Report;
 pub use room::{Recent, Room, Snapshot};
 pub use search::{Hit, SearchOrder, SearchPage, SearchQuery, SearchToken};
 pub use typing::Typing;
+pub use visibility::Stay;
 
 /// The tables of this crate.
 pub static SCHEMA: Schema =

@@ -7,7 +7,7 @@ use haechi_matrix::auth::{Membership, Sight, Visibility, may_see};
 use haechi_store::{Result as StoreResult, Tx, Work, sql};
 use ruma::UserId;
 
-use crate::{Result, Room, RoomError, Rooms, model::Event};
+use crate::{Result, Room, RoomError, Rooms, model::Event, room::Recent};
 
 sql!(
     DELTAS_OF_KEY,
@@ -55,10 +55,6 @@ impl View {
     pub(crate) fn sees(&self, event: &Event) -> bool {
         let (visibility, visibility_after) = around(&self.visibilities, event.seq);
         let (membership, membership_after) = around(&self.memberships, event.seq);
-        if membership_after.is_some() {
-            // What happens to oneself one may know, also a ban from outside.
-            return true;
-        }
         // What happened to oneself: without it nobody would learn of a ban after a kick.
         if membership_after.is_some() {
             return true;
@@ -76,6 +72,17 @@ impl View {
     }
 }
 
+/// How a user who is in a room has come to be in it since some earlier event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stay {
+    /// They were in it all the time.
+    Unbroken,
+    /// They were in it then, and have been out of it since.
+    Broken,
+    /// They were not in it then.
+    New,
+}
+
 /// What held before the event, and what it changed it to, if it did.
 fn around<T: Copy>(changes: &[(i64, T)], seq: i64) -> (Option<T>, Option<T>) {
     let after = changes.partition_point(|(at, _)| *at < seq);
@@ -89,6 +96,25 @@ impl Rooms {
         Ok(self.0.db.read(LoadView { room: room.nid, user: user.to_string() }).await?)
     }
 
+    /// What of a timeline the user may see. It begins after the last change of state in it that they
+    /// may not see, so that the state before its first event and the events make up the state after.
+    pub async fn visible_end(
+        &self,
+        room: &Arc<Room>,
+        user: &UserId,
+        recent: Recent,
+    ) -> Result<Recent> {
+        let view = self.view(room, user).await?;
+        let Recent { mut events, mut limited } = recent;
+        let is_hidden_state =
+            |event: &Arc<Event>| event.pdu.state_key().is_some() && !view.sees(event);
+        if let Some(last) = events.iter().rposition(is_hidden_state) {
+            limited |= events.drain(..=last).any(|event| view.sees(&event));
+        }
+        events.retain(|event| view.sees(event));
+        Ok(Recent { events, limited })
+    }
+
     /// Those of `events` that the user may see, which nobody needs to look up for most rooms.
     pub async fn visible(
         &self,
@@ -98,6 +124,28 @@ impl Rooms {
     ) -> Result<Vec<Arc<Event>>> {
         let view = self.view(room, user).await?;
         Ok(events.into_iter().filter(|event| view.sees(event)).collect())
+    }
+
+    /// How the user, who is in the room after event number `until`, has come to be in it since event
+    /// number `since`.
+    pub async fn stay(
+        &self,
+        room: &Arc<Room>,
+        user: &UserId,
+        since: i64,
+        until: i64,
+    ) -> Result<Stay> {
+        let view = self.view(room, user).await?;
+        let end = view.memberships.partition_point(|(seq, _)| *seq <= until);
+        let memberships = &view.memberships[..end];
+        let (before, after) =
+            memberships.split_at(memberships.partition_point(|(seq, _)| *seq <= since));
+        let is_joined = |(_, membership): &(i64, Membership)| *membership == Membership::Join;
+        Ok(match before.last() {
+            Some(last) if is_joined(last) && after.iter().all(is_joined) => Stay::Unbroken,
+            Some(last) if is_joined(last) => Stay::Broken,
+            _ => Stay::New,
+        })
     }
 
     /// Fails unless the user may look at the room at all.

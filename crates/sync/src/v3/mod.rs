@@ -2,8 +2,9 @@
 
 pub mod response;
 mod rooms;
+mod window;
 
-pub(crate) use rooms::stripped_state;
+pub(crate) use rooms::{changes_summary, stripped_state};
 
 use std::{sync::Arc, time::Duration};
 
@@ -50,7 +51,7 @@ pub(crate) struct Pass<'a> {
     pub(crate) since: SyncToken,
     pub(crate) is_initial: bool,
     /// To where.
-    pub(crate) until: Positions,
+    pub(crate) until: Arc<Positions>,
     pub(crate) sorted: Sorted,
 }
 
@@ -86,7 +87,7 @@ impl Sync {
                     listener: &listener,
                     since: since.clone(),
                     is_initial: false,
-                    until,
+                    until: Arc::new(until),
                     sorted,
                 };
                 let device_keys = pass.sorted.device_keys;
@@ -139,7 +140,7 @@ impl Inner {
             listener,
             since: SyncToken::default(),
             is_initial: true,
-            until,
+            until: Arc::new(until),
             sorted,
         };
         self.answer(pass, next).await
