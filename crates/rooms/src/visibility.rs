@@ -104,6 +104,9 @@ impl Rooms {
         user: &UserId,
         recent: Recent,
     ) -> Result<Recent> {
+        if sees_all(room, user, &recent.events) {
+            return Ok(recent);
+        }
         let view = self.view(room, user).await?;
         let Recent { mut events, mut limited } = recent;
         let is_hidden_state =
@@ -115,13 +118,17 @@ impl Rooms {
         Ok(Recent { events, limited })
     }
 
-    /// Those of `events` that the user may see, which nobody needs to look up for most rooms.
+    /// Those of `events`, oldest first, that the user may see. In most rooms whoever is in the room
+    /// may see everything, and nothing has to be looked up.
     pub async fn visible(
         &self,
         room: &Arc<Room>,
         user: &UserId,
         events: Vec<Arc<Event>>,
     ) -> Result<Vec<Arc<Event>>> {
+        if sees_all(room, user, &events) {
+            return Ok(events);
+        }
         let view = self.view(room, user).await?;
         Ok(events.into_iter().filter(|event| view.sees(event)).collect())
     }
@@ -162,6 +169,12 @@ impl Rooms {
         let standing = self.standing(room.nid, user).await?;
         Ok(standing.is_some_and(|standing| standing.forgotten))
     }
+}
+
+/// Is the user in the room, and are these events, oldest first, from when all members saw everything?
+fn sees_all(room: &Room, user: &UserId, events: &[Arc<Event>]) -> bool {
+    events.first().is_none_or(|first| room.is_open_since(first.seq))
+        && room.live.read().state.membership(user.as_str()) == Membership::Join
 }
 
 struct LoadView {
