@@ -20,6 +20,8 @@ use tokio::time::Instant;
 use crate::{Inner, Result, Sync, SyncError, SyncToken, Viewer, news::Sorted};
 use conn::Conn;
 pub(crate) use conn::Connections;
+#[cfg(feature = "fuzz")]
+pub(crate) use conn::{parse_pos, pos};
 use response::Response;
 
 /// Longest a request waits for this node to come to where its token already is.
