@@ -20,6 +20,7 @@ mod keys;
 mod login;
 mod media;
 mod openid;
+mod own_body;
 mod presence;
 mod profile;
 mod push;
