@@ -228,7 +228,10 @@ async fn one_reacts_in_one_way_only_once(db: TestDb) {
     let room = alice.create(json!({ "preset": "public_chat" })).await;
     bob.join(&room).await;
     let said = alice.say(&room, "hello").await;
-    let reaction = |key: &str| json!({ "m.relates_to": { "rel_type": "m.annotation", "event_id": said, "key": key } });
+    let reaction = |key: &str| {
+        let relation = json!({ "rel_type": "m.annotation", "event_id": said, "key": key });
+        json!({ "m.relates_to": relation })
+    };
     let path = |txn: &str| format!("/v3/rooms/{room}/send/m.reaction/{txn}");
     let first = alice.put(&path("t1"), reaction("👍")).await;
     let again = alice.refused(Method::PUT, &path("t2"), reaction("👍")).await;
