@@ -2,15 +2,12 @@
 
 use std::{num::NonZeroUsize, sync::Arc};
 
-use axum::{
-    Router,
-    body::{Body, to_bytes},
-};
+use axum::body::{Body, to_bytes};
 use haechi_accounts::{AccountSettings, Accounts, Presence};
 use haechi_api_client::{App, FilterCache, Handles, RegistrationMode, Settings, router};
 use haechi_base::{Clock, Positions};
 use haechi_blob::Blob;
-use haechi_http::{RateLimiter, StackSettings, stack};
+use haechi_http::{RateLimiter, Stack, StackSettings};
 use haechi_keys::Keys;
 use haechi_matrix::RoomVersion;
 use haechi_media::{Media, MediaConfig};
@@ -29,7 +26,7 @@ use tokio::sync::watch;
 use tower::ServiceExt as _;
 
 struct Server {
-    router: Router,
+    router: Stack,
     db: Db,
     keys: Keys,
     accounts: Accounts,
@@ -111,7 +108,7 @@ impl Server {
             media,
             filters: FilterCache::default(),
         });
-        let router = stack(router(app), &StackSettings::default());
+        let router = Stack::new(router(app), &StackSettings::default());
         Self { router, db, keys, accounts, _close: close, _folder: folder }
     }
 

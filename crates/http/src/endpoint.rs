@@ -1,6 +1,6 @@
 //! Endpoints from ruma's types.
 
-use std::{fmt::Write as _, future::Future, net::IpAddr, time::Duration};
+use std::{fmt::Write as _, future::Future, net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -10,6 +10,7 @@ use axum::{
     routing::{MethodFilter, on},
 };
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use haechi_base::limits::BODY_BYTES_MAX;
 use http::{HeaderMap, Method, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -53,8 +54,8 @@ pub trait RouterExt<S>: Sized {
     where
         R: IncomingRequest<Authentication: Scheme> + Send + 'static,
         F: Fn(S, Call<R>) -> Fut + Clone + Send + Sync + 'static,
-        Fut: Future<Output = Result<R::OutgoingResponse, E>> + Send,
-        E: Into<ApiError>,
+        Fut: Future<Output = Result<R::OutgoingResponse, E>> + Send + 'static,
+        E: Into<ApiError> + 'static,
     {
         self.endpoint_with_limit(BODY_BYTES_MAX, handler)
     }
@@ -65,8 +66,8 @@ pub trait RouterExt<S>: Sized {
     where
         R: IncomingRequest<Authentication: Scheme> + Send + 'static,
         F: Fn(S, Call<R>) -> Fut + Clone + Send + Sync + 'static,
-        Fut: Future<Output = Result<R::OutgoingResponse, E>> + Send,
-        E: Into<ApiError>;
+        Fut: Future<Output = Result<R::OutgoingResponse, E>> + Send + 'static,
+        E: Into<ApiError> + 'static;
 
     /// As [`endpoint`](Self::endpoint), for bodies too large for memory: the handler reads the
     /// body as it comes and makes the whole response.
@@ -75,8 +76,8 @@ pub trait RouterExt<S>: Sized {
     where
         R: IncomingRequest<Authentication: Scheme> + Send + 'static,
         F: Fn(S, Call<R>, Raw) -> Fut + Clone + Send + Sync + 'static,
-        Fut: Future<Output = Result<Response, E>> + Send,
-        E: Into<ApiError>;
+        Fut: Future<Output = Result<Response, E>> + Send + 'static,
+        E: Into<ApiError> + 'static;
 }
 
 impl<S: Authenticate> RouterExt<S> for Router<S> {
@@ -84,8 +85,8 @@ impl<S: Authenticate> RouterExt<S> for Router<S> {
     where
         R: IncomingRequest<Authentication: Scheme> + Send + 'static,
         F: Fn(S, Call<R>) -> Fut + Clone + Send + Sync + 'static,
-        Fut: Future<Output = Result<R::OutgoingResponse, E>> + Send,
-        E: Into<ApiError>,
+        Fut: Future<Output = Result<R::OutgoingResponse, E>> + Send + 'static,
+        E: Into<ApiError> + 'static,
     {
         at_all_paths::<R, S, _, _>(self, move |state, params, request| {
             answer(state, params, request, body_bytes_max, handler.clone())
@@ -96,8 +97,8 @@ impl<S: Authenticate> RouterExt<S> for Router<S> {
     where
         R: IncomingRequest<Authentication: Scheme> + Send + 'static,
         F: Fn(S, Call<R>, Raw) -> Fut + Clone + Send + Sync + 'static,
-        Fut: Future<Output = Result<Response, E>> + Send,
-        E: Into<ApiError>,
+        Fut: Future<Output = Result<Response, E>> + Send + 'static,
+        E: Into<ApiError> + 'static,
     {
         at_all_paths::<R, S, _, _>(self, move |state, params, request| {
             answer_streamed(state, params, request, handler.clone())
@@ -105,28 +106,45 @@ impl<S: Authenticate> RouterExt<S> for Router<S> {
     }
 }
 
+/// What serves an endpoint, whatever its types: the router's own machinery is then compiled once and
+/// not for each of two hundred endpoints.
+type Answer<S> = Arc<
+    dyn Fn(S, RawPathParams, Request) -> BoxFuture<'static, Result<Response, ApiError>>
+        + Send
+        + Sync,
+>;
+
 fn at_all_paths<R, S, A, Fut>(mut router: Router<S>, answer: A) -> Router<S>
 where
     R: IncomingRequest,
     S: Authenticate,
-    A: Fn(S, RawPathParams, Request) -> Fut + Clone + Send + Sync + 'static,
-    Fut: Future<Output = Result<Response, ApiError>> + Send,
+    A: Fn(S, RawPathParams, Request) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Response, ApiError>> + Send + 'static,
 {
     let filter = MethodFilter::try_from(R::METHOD).expect("ruma uses axum's methods");
+    let answer: Answer<S> =
+        Arc::new(move |state, params, request| Box::pin(answer(state, params, request)));
     for path in R::PATH_BUILDER.all_paths() {
-        for route in routes(path) {
-            let answer = answer.clone();
-            let serve = move |State(state): State<S>, params: RawPathParams, request| {
-                let answer = answer.clone();
-                async move {
-                    let answer = answer(state, params, request).await;
-                    let mut response = answer.unwrap_or_else(IntoResponse::into_response);
-                    response.extensions_mut().insert(RouteName(path));
-                    response
-                }
-            };
-            router = router.route(&route, on(filter, serve));
-        }
+        router = at_path(router, filter, path, &answer);
+    }
+    router
+}
+
+fn at_path<S: Authenticate>(
+    mut router: Router<S>,
+    filter: MethodFilter,
+    path: &'static str,
+    answer: &Answer<S>,
+) -> Router<S> {
+    for route in routes(path) {
+        let answer = Arc::clone(answer);
+        let serve = async move |State(state): State<S>, params: RawPathParams, request| {
+            let answer = answer(state, params, request).await;
+            let mut response = answer.unwrap_or_else(IntoResponse::into_response);
+            response.extensions_mut().insert(RouteName(path));
+            response
+        };
+        router = router.route(&route, on(filter, serve));
     }
     router
 }
@@ -163,8 +181,8 @@ where
     S: Authenticate,
     R: IncomingRequest<Authentication: Scheme> + Send + 'static,
     F: Fn(S, Call<R>) -> Fut + Clone + Send + Sync + 'static,
-    Fut: Future<Output = Result<R::OutgoingResponse, E>> + Send,
-    E: Into<ApiError>,
+    Fut: Future<Output = Result<R::OutgoingResponse, E>> + Send + 'static,
+    E: Into<ApiError> + 'static,
 {
     let (head, body) = split(request);
     let (caller, ip, busy) = admit::<S, R>(&state, &head).await?;
@@ -191,8 +209,8 @@ where
     S: Authenticate,
     R: IncomingRequest<Authentication: Scheme> + Send + 'static,
     F: Fn(S, Call<R>, Raw) -> Fut + Clone + Send + Sync + 'static,
-    Fut: Future<Output = Result<Response, E>> + Send,
-    E: Into<ApiError>,
+    Fut: Future<Output = Result<Response, E>> + Send + 'static,
+    E: Into<ApiError> + 'static,
 {
     let (head, body) = split(request);
     let (caller, ip, busy) = admit::<S, R>(&state, &head).await?;

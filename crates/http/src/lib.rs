@@ -18,4 +18,4 @@ pub use error::{ApiError, Uia};
 pub use haechi_accounts::Session;
 pub use limiter::{Class, LimitKey, Rate, RateLimiter, RateLimits};
 pub use scheme::{Authenticate, Scheme};
-pub use stack::{ClientIp, StackSettings, stack};
+pub use stack::{ClientIp, Stack, StackSettings};

@@ -49,7 +49,6 @@ CREATE TABLE event (
 
 CREATE UNIQUE INDEX event_txn ON event (sender, txn_device, txn_id, room) WHERE txn_id IS NOT NULL;
 CREATE INDEX event_thread ON event (room, thread_root, seq) WHERE thread_root IS NOT NULL;
-CREATE INDEX event_time ON event (room, origin_server_ts, seq);
 
 -- Current state.
 CREATE TABLE room_state (

@@ -190,6 +190,7 @@ impl Loaded {
             recent,
             joined: self.joined.into_iter().collect(),
             invited: self.invited,
+            open_since: self.open_since,
             state,
         };
         let head = Head {

@@ -45,6 +45,8 @@ pub struct Event {
     pub seq: i64,
     /// The event itself.
     pub pdu: Arc<Pdu>,
+    /// The state event whose place it took.
+    pub replaced: Option<Arc<Pdu>>,
     /// The event as clients see it.
     pub client: ClientEvent,
     /// Number of its sender.

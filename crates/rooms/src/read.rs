@@ -33,15 +33,12 @@ sql!(
         " FROM event e WHERE e.room = ?1 AND e.seq > ?2 ORDER BY e.seq LIMIT ?3"
     )
 );
+sql!(LAST_SEQ, "SELECT seq FROM room WHERE nid = ?1");
+sql!(TIME_OF_SEQ, "SELECT origin_server_ts FROM event WHERE room = ?1 AND seq = ?2");
 sql!(
-    EVENT_AT_OR_AFTER,
-    "SELECT event_id, origin_server_ts, seq FROM event
-     WHERE room = ?1 AND origin_server_ts >= ?2 ORDER BY origin_server_ts, seq LIMIT 1"
-);
-sql!(
-    EVENT_AT_OR_BEFORE,
-    "SELECT event_id, origin_server_ts, seq FROM event
-     WHERE room = ?1 AND origin_server_ts <= ?2 ORDER BY origin_server_ts DESC, seq DESC LIMIT 1"
+    TIMES_BETWEEN,
+    "SELECT origin_server_ts, seq, event_id FROM event
+     WHERE room = ?1 AND seq >= ?2 AND seq <= ?3 ORDER BY seq"
 );
 sql!(ROOM_OF_EVENT, "SELECT room FROM event WHERE event_id = ?1");
 
@@ -87,6 +84,10 @@ pub struct Page {
     /// Where to go on; `None` at the end of what there is.
     pub next: Option<i64>,
 }
+
+/// How many places an event may stand from where its time alone would have it. Events get their time
+/// a moment before they get their place, so neighbours can be out of order; and clocks are set back.
+const DISPLACED_MAX: i64 = 128;
 
 /// Events read for one page at most, when a filter lets few through.
 const SCANNED_EVENTS_MAX: usize = 4_000;
@@ -210,7 +211,7 @@ impl Rooms {
     ) -> Result<(OwnedEventId, Millis)> {
         let view = self.ensure_may_look(room, user).await?;
         let found = self.0.db.read(EventNear { room: room.nid, at, direction }).await?;
-        let (event_id, at, _) = found.ok_or(RoomError::NO_EVENT)?;
+        let (at, _, event_id) = found.ok_or(RoomError::NO_EVENT)?;
         let event_id = OwnedEventId::try_from(event_id).map_err(|_| RoomError::NO_EVENT)?;
         let event = self.any_event(room, &event_id).await?.ok_or(RoomError::NO_EVENT)?;
         if view.sees(&event) { Ok((event_id, at)) } else { Err(RoomError::NO_EVENT) }
@@ -303,14 +304,29 @@ struct EventNear {
 
 impl Work for EventNear {
     const NAME: &'static str = "rooms.event_near";
-    type Out = Option<(String, Millis, i64)>;
+    type Out = Option<(Millis, i64, String)>;
 
+    /// Halves the room until the time is found, which needs no index beside the one of places, then
+    /// looks closely there.
     async fn run(&self, tx: &mut Tx<'_>) -> StoreResult<Self::Out> {
-        let statement = match self.direction {
-            Direction::Backward => &EVENT_AT_OR_BEFORE,
-            Direction::Forward => &EVENT_AT_OR_AFTER,
-        };
-        tx.opt(statement, &[self.room.into(), self.at.into()]).await
+        let room = self.room.into();
+        let (last,) = tx.opt::<(i64,)>(&LAST_SEQ, &[room]).await?.unwrap_or((0,));
+        let (mut before, mut after) = (0, last + 1);
+        while after - before > 1 {
+            let middle = i64::midpoint(before, after);
+            let found = tx.opt::<(Millis,)>(&TIME_OF_SEQ, &[room, middle.into()]).await?;
+            if found.is_none_or(|(at,)| at < self.at) {
+                before = middle;
+            } else {
+                after = middle;
+            }
+        }
+        let around = [room, (before - DISPLACED_MAX).into(), (after + DISPLACED_MAX).into()];
+        let near = tx.all::<(Millis, i64, String)>(&TIMES_BETWEEN, &around).await?;
+        Ok(match self.direction {
+            Direction::Forward => near.into_iter().filter(|(at, ..)| *at >= self.at).min(),
+            Direction::Backward => near.into_iter().filter(|(at, ..)| *at <= self.at).max(),
+        })
     }
 }
 

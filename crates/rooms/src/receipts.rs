@@ -59,6 +59,12 @@ sql!(
 );
 sql!(RECEIPTS_ALL, "SELECT user_nid, kind, thread, event_id, at_ms FROM receipt WHERE room = ?1");
 sql!(
+    RECEIPTS_WHERE_JOINED,
+    "SELECT r.user_nid, r.kind, r.thread, r.event_id, r.at_ms, r.room
+     FROM member m JOIN receipt r ON r.room = m.room
+     WHERE m.user_nid = ?1 AND m.membership = 'join'"
+);
+sql!(
     THREADS_UNREAD,
     "SELECT thread_root, seq FROM event
      WHERE room = ?1 AND thread_root IS NOT NULL AND seq > ?2 AND counted = 1 AND sender <> ?3
@@ -342,6 +348,18 @@ impl Rooms {
     ) -> Result<Vec<Receipt>> {
         Ok(self.0.db.read(Receipts { room, ranges }).await?)
     }
+
+    /// All receipts in the rooms that the user is in.
+    pub async fn receipts_where_joined(
+        &self,
+        user: UserNid,
+    ) -> Result<HashMap<RoomNid, Vec<Receipt>>> {
+        let mut by_room: HashMap<_, Vec<_>> = HashMap::new();
+        for ReceiptOf(room, receipt) in self.0.db.read(ReceiptsWhereJoined(user)).await? {
+            by_room.entry(room).or_default().push(receipt);
+        }
+        Ok(by_room)
+    }
 }
 
 struct SetReceipt {
@@ -505,5 +523,25 @@ impl Work for Receipts {
             found.extend(tx.all::<Receipt>(&RECEIPTS_BETWEEN, &args).await?);
         }
         Ok(found)
+    }
+}
+
+struct ReceiptsWhereJoined(UserNid);
+
+/// A receipt and its room.
+struct ReceiptOf(RoomNid, Receipt);
+
+impl FromRow for ReceiptOf {
+    fn from_row(row: &Row<'_>) -> StoreResult<Self> {
+        Ok(Self(row.get(5)?, Receipt::from_row(row)?))
+    }
+}
+
+impl Work for ReceiptsWhereJoined {
+    const NAME: &'static str = "rooms.receipts_where_joined";
+    type Out = Vec<ReceiptOf>;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> StoreResult<Vec<ReceiptOf>> {
+        tx.all(&RECEIPTS_WHERE_JOINED, &[self.0.into()]).await
     }
 }

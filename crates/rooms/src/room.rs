@@ -5,11 +5,11 @@ use std::{collections::VecDeque, sync::Arc};
 use haechi_base::{Millis, Positions, RoomNid, StreamPos, UserNid};
 use haechi_matrix::{
     RoomVersion,
-    auth::{Membership, RoomAuth},
+    auth::{Membership, RoomAuth, Visibility},
     pdu::Pdu,
 };
 use parking_lot::{Mutex, RwLock};
-use ruma::{OwnedEventId, OwnedRoomId};
+use ruma::{OwnedEventId, OwnedRoomId, events::TimelineEventType};
 
 use crate::{
     PushAction,
@@ -66,6 +66,8 @@ pub(crate) struct Live {
     pub(crate) recent: VecDeque<Arc<Event>>,
     pub(crate) joined: imbl::OrdSet<UserNid>,
     pub(crate) invited: i64,
+    /// The first event since which whoever is in the room may see everything that was sent.
+    pub(crate) open_since: Option<i64>,
 }
 
 /// What readers need of a room at once: a cheap copy.
@@ -149,6 +151,32 @@ impl Room {
         live.recent.iter().rev().find(|event| event.pos == pos).map(Arc::clone)
     }
 
+    /// May whoever is in the room see all events from number `seq` on?
+    pub(crate) fn is_open_since(&self, seq: i64) -> bool {
+        let live = self.live.read();
+        !live.stale && live.open_since.is_some_and(|since| since <= seq)
+    }
+
+    /// The state before event number `seq`; `None` when memory does not reach back far enough.
+    pub(crate) fn state_before(&self, seq: i64) -> Option<State> {
+        let live = self.live.read();
+        let mut state = live.state.clone();
+        if live.stale
+            || (seq <= live.seq && live.recent.front().is_none_or(|first| first.seq > seq))
+        {
+            return None;
+        }
+        let undone = live.recent.iter().rev().take_while(|event| event.seq >= seq);
+        for event in undone {
+            match (&event.replaced, event.pdu.state_key()) {
+                (Some(replaced), _) => state.insert(Arc::clone(replaced)),
+                (None, Some(key)) => state.remove(&event.pdu.kind().to_string(), key),
+                (None, None) => {}
+            }
+        }
+        Some(state)
+    }
+
     /// Takes over what was committed. Called in commit order.
     pub(crate) fn apply(&self, applied: &[Applied], state_version: i64) {
         let mut live = self.live.write();
@@ -217,6 +245,7 @@ impl Live {
         }
         if event.pdu.state_key().is_some() {
             self.state.insert(Arc::clone(&event.pdu));
+            self.note_visibility(event);
         }
         if let Some((user, before, after)) = applied.member {
             if after == Membership::Join {
@@ -236,12 +265,30 @@ impl Live {
         self.recent.push_back(Arc::clone(event));
     }
 
+    fn note_visibility(&mut self, event: &Event) {
+        if *event.pdu.kind() != TimelineEventType::RoomHistoryVisibility {
+            return;
+        }
+        self.open_since = match Visibility::of_content(event.pdu.content()) {
+            Visibility::Shared | Visibility::WorldReadable => {
+                self.open_since.or(Some(event.seq + 1))
+            }
+            Visibility::Invited | Visibility::Joined => None,
+        };
+    }
+
     fn redact(&mut self, redacted: &Arc<Pdu>, by: StreamPos) {
         for event in &mut self.recent {
             if event.pdu.event_id() == redacted.event_id() {
                 let mut changed = Event::clone(event);
                 changed.pdu = Arc::clone(redacted);
                 changed.redacted_by = Some(by);
+                *event = Arc::new(changed);
+            }
+            let is_replaced = |pdu: &Arc<Pdu>| pdu.event_id() == redacted.event_id();
+            if event.replaced.as_ref().is_some_and(is_replaced) {
+                let mut changed = Event::clone(event);
+                changed.replaced = Some(Arc::clone(redacted));
                 *event = Arc::new(changed);
             }
         }

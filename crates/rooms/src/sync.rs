@@ -115,6 +115,9 @@ impl Rooms {
 
     /// The state before event number `seq`.
     pub async fn state_before(&self, room: &Arc<Room>, seq: i64) -> Result<State> {
+        if let Some(state) = room.state_before(seq) {
+            return Ok(state);
+        }
         // Memory first, tables second: the tables are never behind memory.
         let (mut state, last) = {
             let live = room.live.read();

@@ -55,10 +55,6 @@ impl View {
     pub(crate) fn sees(&self, event: &Event) -> bool {
         let (visibility, visibility_after) = around(&self.visibilities, event.seq);
         let (membership, membership_after) = around(&self.memberships, event.seq);
-        if membership_after.is_some() {
-            // What happens to oneself one may know, also a ban from outside.
-            return true;
-        }
         // What happened to oneself: without it nobody would learn of a ban after a kick.
         if membership_after.is_some() {
             return true;
@@ -89,13 +85,19 @@ impl Rooms {
         Ok(self.0.db.read(LoadView { room: room.nid, user: user.to_string() }).await?)
     }
 
-    /// Those of `events` that the user may see, which nobody needs to look up for most rooms.
+    /// Those of `events`, oldest first, that the user may see. In most rooms whoever is in the room
+    /// may see everything, and nothing has to be looked up.
     pub async fn visible(
         &self,
         room: &Arc<Room>,
         user: &UserId,
         events: Vec<Arc<Event>>,
     ) -> Result<Vec<Arc<Event>>> {
+        let sees_all = events.first().is_none_or(|first| room.is_open_since(first.seq))
+            && room.live.read().state.membership(user.as_str()) == Membership::Join;
+        if sees_all {
+            return Ok(events);
+        }
         let view = self.view(room, user).await?;
         Ok(events.into_iter().filter(|event| view.sees(event)).collect())
     }

@@ -20,6 +20,8 @@ use haechi_store::{Change, Commit, Db, Note};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, broadcast, mpsc, watch};
 
+use crate::pace::Paces;
+
 /// Users are forgotten when they have not asked for this long.
 const FORGET_AFTER: Duration = Duration::from_mins(5);
 
@@ -72,6 +74,7 @@ pub(crate) struct Listener {
     notify: Notify,
     state: Mutex<Heard>,
     members_sent: Mutex<MembersSent>,
+    pub(crate) paces: Paces,
 }
 
 /// Whose member events a device has been sent, for loading members lazily.
@@ -150,6 +153,7 @@ impl Hub {
             Arc::new(Listener {
                 notify: Notify::new(),
                 members_sent: Mutex::default(),
+                paces: Paces::default(),
                 state: Mutex::new(Heard {
                     floor,
                     latest: HashMap::new(),

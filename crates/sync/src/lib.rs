@@ -9,6 +9,7 @@ mod error;
 mod hub;
 mod key_changes;
 mod news;
+mod pace;
 mod room;
 pub mod sliding;
 mod token;

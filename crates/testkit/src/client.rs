@@ -1,9 +1,6 @@
 //! Whoever asks the server.
 
-use axum::{
-    Router,
-    body::{Body, to_bytes},
-};
+use axum::body::{Body, to_bytes};
 use http::{Method, Request, header};
 use serde_json::Value as Json;
 use tower::ServiceExt as _;
@@ -14,12 +11,12 @@ pub type Answer = (u16, Json);
 /// A client, logged in or not. Paths below `/_matrix/client` may be given as `/v3/…`.
 #[derive(Clone)]
 pub struct Client {
-    router: Router,
+    router: haechi_http::Stack,
     token: Option<String>,
 }
 
 impl Client {
-    pub(crate) fn new(router: Router, token: Option<String>) -> Self {
+    pub(crate) fn new(router: haechi_http::Stack, token: Option<String>) -> Self {
         Self { router, token }
     }
 

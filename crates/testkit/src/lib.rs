@@ -5,12 +5,11 @@ mod client;
 
 use std::{num::NonZeroUsize, sync::Arc};
 
-use axum::Router;
 use haechi_accounts::{AccountSettings, Accounts, DeviceHooks, Presence};
 use haechi_api_client::{App, FilterCache, Handles, RegistrationMode, Settings};
 use haechi_base::Clock;
 use haechi_blob::Blob;
-use haechi_http::{RateLimiter, StackSettings, stack};
+use haechi_http::{RateLimiter, Stack, StackSettings};
 use haechi_keys::Keys;
 use haechi_matrix::RoomVersion;
 use haechi_media::{Media, MediaConfig};
@@ -33,7 +32,7 @@ pub const PASSWORD: &str = "correct horse";
 /// A server without a network.
 pub struct TestServer {
     /// Its endpoints with all layers around them.
-    pub router: Router,
+    pub router: Stack,
     /// Its database.
     pub db: Db,
     /// Its users.
@@ -113,7 +112,7 @@ impl TestServer {
             sync,
             filters: FilterCache::default(),
         });
-        let router = stack(haechi_api_client::router(app), &StackSettings::default());
+        let router = Stack::new(haechi_api_client::router(app), &StackSettings::default());
         Self { router, db, accounts, keys, rooms, _close: close, _folder: folder }
     }
 

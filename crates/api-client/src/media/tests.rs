@@ -6,7 +6,7 @@ use axum::body::{Body, Bytes, to_bytes};
 use futures_util::stream;
 use haechi_accounts::Session;
 use haechi_base::{Clock, Millis, UserNid};
-use haechi_http::{ApiError, RateLimiter, StackSettings, stack};
+use haechi_http::{ApiError, RateLimiter, Stack, StackSettings};
 use haechi_media::{FetchConfig, MediaConfig, Ports, PreviewConfig, SCHEMA};
 use haechi_store::testing::{TestDb, store_test};
 use http::{Method, Request, StatusCode};
@@ -73,7 +73,8 @@ impl Bench {
 
     async fn send(&self, request: Request<Body>) -> Answer {
         let router = routes_of(Router::new()).with_state(self.state.clone());
-        let response = stack(router, &StackSettings::default()).oneshot(request).await.unwrap();
+        let response =
+            Stack::new(router, &StackSettings::default()).oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = to_bytes(body, usize::MAX).await.unwrap();
         Answer { status: parts.status, headers: parts.headers, body }

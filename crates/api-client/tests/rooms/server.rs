@@ -5,15 +5,12 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use axum::{
-    Router,
-    body::{Body, to_bytes},
-};
+use axum::body::{Body, to_bytes};
 use haechi_accounts::{AccountSettings, Accounts, Presence};
 use haechi_api_client::{App, FilterCache, Handles, RegistrationMode, Settings, router};
 use haechi_base::{Clock, Millis};
 use haechi_blob::Blob;
-use haechi_http::{RateLimiter, StackSettings, stack};
+use haechi_http::{RateLimiter, Stack, StackSettings};
 use haechi_keys::Keys;
 use haechi_matrix::RoomVersion;
 use haechi_media::{Media, MediaConfig};
@@ -29,7 +26,7 @@ use tower::ServiceExt as _;
 
 /// One server.
 pub(crate) struct Server {
-    router: Router,
+    router: Stack,
     txns: AtomicU64,
     pub(crate) rooms: Rooms,
     _closing: watch::Sender<bool>,
@@ -98,7 +95,7 @@ impl Server {
             sync,
             filters: FilterCache::default(),
         });
-        let router = stack(router(app), &StackSettings::default());
+        let router = Stack::new(router(app), &StackSettings::default());
         Self { router, txns: AtomicU64::new(0), rooms, _closing: closing, _db: db, _folder: folder }
     }
 

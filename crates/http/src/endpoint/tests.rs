@@ -16,7 +16,7 @@ use serde_json::{Value as Json, json};
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::{Rate, RateLimiter, RateLimits, StackSettings, stack};
+use crate::{Rate, RateLimiter, RateLimits, Stack, StackSettings};
 
 #[derive(Clone)]
 struct TestState(RateLimiter);
@@ -69,14 +69,14 @@ async fn who_am_i(_: TestState, call: Call<whoami::Request>) -> Result<whoami::R
     Ok(whoami::Response::new(call.caller.user_id, false))
 }
 
-fn router(limiter: RateLimiter) -> Router {
+fn router(limiter: RateLimiter) -> Stack {
     let router = Router::new()
         .endpoint_with_limit(1_000, make_filter)
         .endpoint(state_event)
         .endpoint(event)
         .endpoint(who_am_i)
         .with_state(TestState(limiter));
-    stack(router, &StackSettings::default())
+    Stack::new(router, &StackSettings::default())
 }
 
 async fn ask(method: Method, path: &str, token: &str, body: &str) -> (StatusCode, Json) {
@@ -89,7 +89,7 @@ async fn ask(method: Method, path: &str, token: &str, body: &str) -> (StatusCode
     send(router(RateLimiter::off()), request).await
 }
 
-async fn send(router: Router, request: http::Request<Body>) -> (StatusCode, Json) {
+async fn send(router: Stack, request: http::Request<Body>) -> (StatusCode, Json) {
     let response = router.oneshot(request).await.unwrap();
     let status = response.status();
     let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
@@ -188,7 +188,7 @@ async fn marked_endpoints_are_rate_limited() {
 #[tokio::test]
 async fn more_than_the_limit_at_once_is_refused() {
     let settings = StackSettings { requests_max: 0, ..StackSettings::default() };
-    let router = stack(Router::new(), &settings);
+    let router = Stack::new(Router::new(), &settings);
     let response =
         router.oneshot(http::Request::get("/").body(Body::empty()).unwrap()).await.unwrap();
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);

@@ -5,7 +5,9 @@ use proptest::prelude::*;
 use ruma::{
     CanonicalJsonValue,
     serde::Base64,
-    signatures::{PublicKeyMap, Verified, hash_and_sign_event, reference_hash, verify_event},
+    signatures::{
+        Ed25519KeyPair, PublicKeyMap, Verified, hash_and_sign_event, reference_hash, verify_event,
+    },
     state_res::check_pdu_format,
 };
 
@@ -14,11 +16,20 @@ use crate::SigningKey;
 
 /// The key of the spec's test vectors (appendices, "Cryptographic Test Vectors").
 fn spec_key() -> SigningKey {
+    SigningKey::from_der(&spec_document(), "1").unwrap()
+}
+
+/// The same key for ruma's functions.
+fn ruma_key() -> Ed25519KeyPair {
+    Ed25519KeyPair::from_der(&spec_document(), "1".to_owned()).unwrap()
+}
+
+fn spec_document() -> Vec<u8> {
     // The spec writes the last symbol as `1`, whose two lowest bits lie beyond the 32 bytes.
     let seed = STANDARD_NO_PAD.decode("YJDBA9Xnr2sVqXD9Vj7XVUnmFZcZrlw8Md7kMW+3XA0").unwrap();
     let mut document = vec![0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
     document.extend(seed);
-    SigningKey::from_der(&document, "1").unwrap()
+    document
 }
 
 #[test]
@@ -77,7 +88,7 @@ fn check_as_others_would(version: RoomVersion, pdu: &Pdu, key: &SigningKey) {
     let mut signed = object.clone();
     signed.remove("hashes");
     signed.remove("signatures");
-    hash_and_sign_event("domain", key.pair(), &mut signed, &rules.redaction).unwrap();
+    hash_and_sign_event("domain", &ruma_key(), &mut signed, &rules.redaction).unwrap();
     assert_eq!(signed, object);
 }
 
@@ -138,7 +149,7 @@ fn known_event_keeps_its_hash_and_signature() {
     )
     .unwrap();
     let rules = RoomVersion::V6.rules();
-    hash_and_sign_event("domain", key.pair(), &mut theirs, &rules.redaction).unwrap();
+    hash_and_sign_event("domain", &ruma_key(), &mut theirs, &rules.redaction).unwrap();
     assert_eq!(object_of(&pdu), theirs);
     // A change of these would make rooms of old unreadable.
     assert_eq!(pdu.event_id().as_str(), "$xmuNqwtVASXjF3hsXbu2T17uvjKr9mHpSEe6GY8eC3Y");
@@ -252,7 +263,7 @@ proptest! {
         theirs.remove("hashes");
         theirs.remove("signatures");
         let redaction = &version.rules().redaction;
-        hash_and_sign_event("domain", key.pair(), &mut theirs, redaction).unwrap();
+        hash_and_sign_event("domain", &ruma_key(), &mut theirs, redaction).unwrap();
         prop_assert_eq!(&theirs, &object);
         prop_assert_eq!(
             &pdu.event_id().as_str()[1..], &reference_hash(&object, version.rules()).unwrap()

@@ -366,6 +366,7 @@ impl Tail {
                 pos: self.pos,
                 seq: self.seq,
                 pdu,
+                replaced: draft.replaces.clone(),
                 client,
                 sender: draft.sender,
                 counts: self.counts,

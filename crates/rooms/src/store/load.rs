@@ -29,6 +29,18 @@ sql!(
     )
 );
 sql!(MEMBERS_JOINED, "SELECT user_nid FROM member WHERE room = ?1 AND membership = 'join'");
+sql!(
+    LAST_CLOSED,
+    "SELECT seq FROM state_delta
+     WHERE room = ?1 AND type = 'm.room.history_visibility' AND state_key = ''
+        AND value IN ('invited', 'joined') ORDER BY seq DESC LIMIT 1"
+);
+sql!(
+    FIRST_OPENED,
+    "SELECT seq FROM state_delta
+     WHERE room = ?1 AND type = 'm.room.history_visibility' AND state_key = '' AND seq > ?2
+     ORDER BY seq LIMIT 1"
+);
 sql!(MEMBERS_INVITED, "SELECT count(*) FROM member WHERE room = ?1 AND membership = 'invite'");
 
 /// Reads what memory holds of a room; `None` when there is no such room.
@@ -50,6 +62,8 @@ pub(crate) struct Loaded {
     pub(crate) recent: Vec<FullRow>,
     pub(crate) joined: Vec<UserNid>,
     pub(crate) invited: i64,
+    /// The first event since which whoever is in the room may see everything.
+    pub(crate) open_since: Option<i64>,
 }
 
 impl Work for LoadRoom {
@@ -84,6 +98,16 @@ impl Work for LoadRoom {
             recent: complete(tx, self.0, recent).await?,
             joined: joined.into_iter().map(|(user,)| user).collect(),
             invited,
+            open_since: open_since(tx, self.0).await?,
         }))
     }
+}
+
+async fn open_since(tx: &mut Tx<'_>, room: RoomNid) -> Result<Option<i64>> {
+    let Some((closed,)) = tx.opt::<(i64,)>(&LAST_CLOSED, &[room.into()]).await? else {
+        // A room that says nothing of it is open.
+        return Ok(Some(1));
+    };
+    let opened = tx.opt::<(i64,)>(&FIRST_OPENED, &[room.into(), closed.into()]).await?;
+    Ok(opened.map(|(seq,)| seq + 1))
 }

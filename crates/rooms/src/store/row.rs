@@ -137,6 +137,17 @@ impl FullRow {
         let common =
             CommonUnsigned { replaces: replaced.as_deref(), redacted_because: redaction.as_ref() };
         let client = ClientEvent::new(version, &pdu, common);
-        Ok(Arc::new(Event { pos, seq, pdu, client, sender, counts, thread_root, txn, redacted_by }))
+        Ok(Arc::new(Event {
+            pos,
+            seq,
+            pdu,
+            replaced,
+            client,
+            sender,
+            counts,
+            thread_root,
+            txn,
+            redacted_by,
+        }))
     }
 }

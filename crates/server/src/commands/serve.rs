@@ -46,7 +46,7 @@ async fn serve(config: &Config, recorder: Recorder) -> anyhow::Result<()> {
         trusted_proxies: config.trusted_proxies.clone(),
         ..StackSettings::default()
     };
-    let api = haechi_http::stack(haechi_api_client::router(parts.app.clone()), &settings);
+    let api = haechi_http::Stack::new(haechi_api_client::router(parts.app.clone()), &settings);
     let health = health::routes(parts.accounts.clone(), closing.clone());
 
     let mut listeners = Listeners::new(config.limits.connections_max);

@@ -4,10 +4,7 @@ use std::{
     fs::{File, TryLockError},
     num::NonZeroUsize,
     path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::AtomicBool},
     thread::JoinHandle,
     time::Duration,
 };
@@ -38,6 +35,7 @@ pub(crate) struct Engine {
     readers: Readers,
     horizon: watch::Receiver<Positions>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    #[cfg(feature = "testing")]
     crashed: Arc<AtomicBool>,
     /// Held for as long as the file is ours.
     lock: Mutex<Option<File>>,
@@ -75,6 +73,7 @@ impl Engine {
             readers,
             horizon,
             threads: Mutex::new(threads),
+            #[cfg(feature = "testing")]
             crashed,
             lock: Mutex::new(Some(lock)),
         })
@@ -116,7 +115,7 @@ impl Engine {
     /// Stops as a killed process would: what is under way is never committed.
     #[cfg(feature = "testing")]
     pub(crate) async fn crash(&self) {
-        self.crashed.store(true, Ordering::SeqCst);
+        self.crashed.store(true, std::sync::atomic::Ordering::SeqCst);
         self.close().await;
     }
 }

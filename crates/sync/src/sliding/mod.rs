@@ -81,6 +81,9 @@ impl Sync {
         let patience = request.body.timeout.unwrap_or_default();
         let deadline = Instant::now() + patience.min(Duration::from_millis(SYNC_TIMEOUT_MS_MAX));
         let mut closing = inner.closing.clone();
+        if let Some(turn) = listener.paces.turn(&viewer.device).filter(|turn| *turn < deadline) {
+            tokio::time::sleep_until(turn).await;
+        }
         let is_first = since.is_none();
         let mut conn_since = since.clone();
         loop {
@@ -99,6 +102,7 @@ impl Sync {
             let is_over =
                 is_first || !response.is_empty() || Instant::now() >= deadline || *closing.borrow();
             if is_over {
+                listener.paces.answered(&viewer.device);
                 response.pos = conn::pos(attempt.serial, &next);
                 conn.advance(attempt);
                 return Ok(response);

@@ -5,14 +5,15 @@ mod rooms;
 
 pub(crate) use rooms::stripped_state;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use haechi_accounts::AccountDatum;
 use haechi_base::{
-    Positions,
+    Positions, RoomNid,
     limits::{SYNC_TIMEOUT_MS_MAX, TO_DEVICE_BATCH_MAX},
 };
 use haechi_matrix::filter::SyncFilter;
-use haechi_rooms::Membership;
+use haechi_rooms::{Membership, Receipt, Standing};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
@@ -49,9 +50,29 @@ pub(crate) struct Pass<'a> {
     /// From where; the beginning of time for an initial sync.
     pub(crate) since: SyncToken,
     pub(crate) is_initial: bool,
+    /// For an initial sync: of all rooms what is cheaper read at once.
+    pub(crate) whole: Option<Whole>,
     /// To where.
     pub(crate) until: Positions,
     pub(crate) sorted: Sorted,
+}
+
+/// Of all the rooms of a user, what would take a read for each.
+pub(crate) struct Whole {
+    pub(crate) standings: HashMap<RoomNid, Standing>,
+    receipts: HashMap<RoomNid, Vec<Receipt>>,
+    account_data: HashMap<Option<RoomNid>, Vec<AccountDatum>>,
+}
+
+impl Whole {
+    pub(crate) fn receipts(&self, room: RoomNid) -> &[Receipt] {
+        self.receipts.get(&room).map_or(&[], Vec::as_slice)
+    }
+
+    /// Of a room, or without one of the account.
+    pub(crate) fn account_data(&self, room: Option<RoomNid>) -> &[AccountDatum] {
+        self.account_data.get(&room).map_or(&[], Vec::as_slice)
+    }
 }
 
 impl Sync {
@@ -73,6 +94,9 @@ impl Sync {
         let deadline = Instant::now() + patience;
         let mut closing = inner.closing.clone();
         let mut since = since.clone();
+        if let Some(turn) = listener.paces.turn(&viewer.device).filter(|turn| *turn < deadline) {
+            tokio::time::sleep_until(turn).await;
+        }
         loop {
             let changed = listener.changed();
             let typing = inner.hub.typing_now();
@@ -86,12 +110,14 @@ impl Sync {
                     listener: &listener,
                     since: since.clone(),
                     is_initial: false,
+                    whole: None,
                     until,
                     sorted,
                 };
                 let device_keys = pass.sorted.device_keys;
                 let response = inner.answer(pass, next.clone()).await?;
                 if request.full_state || device_keys || !response.is_empty() {
+                    listener.paces.answered(&viewer.device);
                     return Ok(response);
                 }
             }
@@ -124,7 +150,8 @@ impl Inner {
         let typing = self.hub.typing_now();
         let until = self.hub.horizon().await;
         let mut sorted = Sorted { account_data: true, to_device: true, ..Sorted::default() };
-        for standing in self.rooms.standings(request.viewer.user).await? {
+        let whole = self.whole(&request.viewer).await?;
+        for standing in whole.standings.values() {
             let shown = match standing.membership {
                 Membership::Join | Membership::Invite | Membership::Knock => true,
                 Membership::Leave | Membership::Ban => request.filter.include_leave,
@@ -139,10 +166,24 @@ impl Inner {
             listener,
             since: SyncToken::default(),
             is_initial: true,
+            whole: Some(whole),
             until,
             sorted,
         };
         self.answer(pass, next).await
+    }
+
+    async fn whole(&self, viewer: &Viewer) -> Result<Whole> {
+        let standings = self.rooms.standings(viewer.user).await?;
+        let mut account_data: HashMap<_, Vec<_>> = HashMap::new();
+        for datum in self.account_data_all(viewer).await? {
+            account_data.entry(datum.room).or_default().push(datum);
+        }
+        Ok(Whole {
+            standings: standings.into_iter().map(|standing| (standing.room, standing)).collect(),
+            receipts: self.rooms.receipts_where_joined(viewer.user).await?,
+            account_data,
+        })
     }
 
     async fn answer(&self, mut pass: Pass<'_>, mut next: SyncToken) -> Result<Response> {
@@ -193,11 +234,13 @@ impl Inner {
 
     async fn global_account_data(&self, pass: &Pass<'_>) -> Result<Events> {
         let viewer = &pass.request.viewer;
-        let data = if pass.is_initial {
-            self.account_data_all(viewer).await?
+        let since;
+        let data: &[AccountDatum] = if let Some(whole) = &pass.whole {
+            whole.account_data(None)
         } else {
             let ranges = pass.since.positions.ranges_to(&pass.until);
-            self.account_data_since(viewer, &ranges).await?
+            since = self.account_data_since(viewer, &ranges).await?;
+            &since
         };
         let filter = &pass.request.filter.account_data;
         let wanted = data

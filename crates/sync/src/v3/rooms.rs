@@ -70,7 +70,11 @@ impl Inner {
             }
             return Ok(());
         }
-        let Some(standing) = self.rooms.standing(nid, viewer.user).await? else { return Ok(()) };
+        let standing = match &pass.whole {
+            Some(whole) => whole.standings.get(&nid).copied(),
+            None => self.rooms.standing(nid, viewer.user).await?,
+        };
+        let Some(standing) = standing else { return Ok(()) };
         if standing.forgotten {
             return Ok(());
         }
@@ -209,8 +213,14 @@ impl Inner {
         let filter = &pass.request.filter;
         let since = (!whole).then(|| pass.since.positions.ranges_to(&pass.until));
         if (news.receipt || news.read_state || whole) && filter.ephemeral.passes_kind("m.receipt") {
-            let receipts = self.rooms.receipts(room.nid, since.clone()).await?;
-            out.ephemeral.events.extend(self.receipt_event(viewer, &receipts).await?);
+            let read;
+            let receipts = if let Some(whole) = &pass.whole {
+                whole.receipts(room.nid)
+            } else {
+                read = self.rooms.receipts(room.nid, since.clone()).await?;
+                &read
+            };
+            out.ephemeral.events.extend(self.receipt_event(viewer, receipts).await?);
         }
         let types = news.typing
             && (!whole || !self.rooms.typing().users(room.nid).is_empty())
@@ -219,9 +229,15 @@ impl Inner {
             out.ephemeral.events.push(self.typing_event(room).await?);
         }
         if news.account_data || whole {
-            let data = match since {
-                None => self.accounts.account_data_of_room(viewer.user, room.nid).await?,
-                Some(ranges) => self.accounts.account_data_since(viewer.user, &ranges).await?,
+            let read;
+            let data = if let Some(whole) = &pass.whole {
+                whole.account_data(Some(room.nid))
+            } else {
+                read = match since {
+                    None => self.accounts.account_data_of_room(viewer.user, room.nid).await?,
+                    Some(ranges) => self.accounts.account_data_since(viewer.user, &ranges).await?,
+                };
+                &read
             };
             out.account_data.events = data
                 .iter()
