@@ -38,6 +38,7 @@ use axum::Router;
 
 pub use app::{App, FilterCache, Handles, RegistrationMode, Settings};
 pub use error::{Error, Result};
+pub use voip::Relays;
 
 /// Adds the endpoints of one area.
 type Area = fn(Router<App>) -> Router<App>;

@@ -97,6 +97,30 @@ async def a_second_connection(c: Contract) -> None:
 
 
 @scenario
+async def a_request_that_was_given_up(c: Contract) -> None:
+    alice, bob = await c.user(), await c.user()
+    room_id = await c.room(alice, bob)
+    slider = Slider(c, bob, room_id)
+    await slider.ask()
+    stale = Slider(c, bob, room_id)
+    stale.pos = slider.pos
+    older = asyncio.create_task(stale.ask(30_000))
+    for number in range(5):
+        newer = asyncio.create_task(slider.ask(30_000))
+        if number == 0:
+            empty = await asyncio.wait_for(older, 10)
+            c.check(room_id not in empty["rooms"], f"the older of two requests ends: {empty}")
+        sent = await c.send(alice, room_id, f"message {number}")
+        given_up = [asyncio.create_task(stale.ask(30_000)) for _ in range(3)]
+        room = (await newer)["rooms"].get(room_id) or (await slider.ask(10_000))["rooms"].get(room_id, {})
+        for task in given_up:
+            task.cancel()
+        told = [e["event_id"] for e in room.get("timeline", [])]
+        c.check(told == [sent], f"the message was told once: {told}, not {sent}")
+        stale.pos = slider.pos
+
+
+@scenario
 async def an_invite_after_a_knock(c: Contract) -> None:
     alice, bob = await c.user(), await c.user()
     rule = {"type": "m.room.join_rules", "content": {"join_rule": "knock"}}

@@ -11,7 +11,7 @@ mod lists;
 pub mod response;
 mod room;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use haechi_base::{Positions, limits::SYNC_TIMEOUT_MS_MAX};
 use ruma::api::client::sync::sync_events::v5::Request as Body;
@@ -58,16 +58,20 @@ impl Sync {
         let viewer = &request.viewer;
         let listener = inner.hub.listener(viewer.user);
         let name = request.body.conn_id.clone().unwrap_or_default();
-        let (conn, mut since) = match &request.body.pos {
-            None => (inner.connections.open(viewer, &name), None),
-            Some(pos) => {
-                let (serial, token) = conn::parse_pos(pos)?;
-                let conn = inner.connections.find(viewer, &name).ok_or(SyncError::UnknownPos)?;
-                conn.lock().await.go_to(serial)?;
-                (conn, Some(token))
+        let pos = request.body.pos.as_deref().map(conn::parse_pos).transpose()?;
+        let shared = match pos {
+            None => inner.connections.open(viewer, &name),
+            Some(_) => inner.connections.find(viewer, &name).ok_or(SyncError::UnknownPos)?,
+        };
+        let mut turn = shared.arrive();
+        let mut conn = shared.lock().await;
+        let mut since = match pos {
+            None => None,
+            Some((serial, token)) => {
+                conn.go_to(serial)?;
+                Some(token)
             }
         };
-        let mut conn = conn.lock().await;
         if let Some(since) = &since
             && !inner.hub.reach(&since.positions, CATCH_UP_MAX).await
         {
@@ -112,6 +116,10 @@ impl Sync {
                 () = changed => {}
                 () = tokio::time::sleep_until(deadline) => {}
                 () = async { drop(closing.wait_for(|closing| *closing).await) } => {}
+                () = turn.is_over() => {
+                    let pos = request.body.pos.clone().unwrap_or_default();
+                    return Ok(Response { pos, ..Response::default() });
+                }
             }
         }
     }
@@ -135,6 +143,3 @@ impl Inner {
         Ok(response)
     }
 }
-
-/// A connection shared by the requests of one client.
-pub(crate) type SharedConn = Arc<tokio::sync::Mutex<conn::Connection>>;
