@@ -60,6 +60,7 @@ pub use reports::Report;
 pub use room::{Recent, Room, Snapshot};
 pub use search::{Hit, SearchOrder, SearchPage, SearchQuery, SearchToken};
 pub use typing::Typing;
+pub use visibility::Stay;
 
 /// The tables of this crate.
 pub static SCHEMA: Schema = schema!("rooms": "0001_rooms", "0002_threads", "0003_search", "0004_reports", "0005_annotations");

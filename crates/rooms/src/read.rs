@@ -201,6 +201,17 @@ impl Rooms {
         self.state_before(room, seq.min(limit) + 1).await
     }
 
+    /// The state behind event number `seq` for somebody who has left the room: none where they never
+    /// were in it.
+    pub async fn state_for_left(&self, room: &Arc<Room>, user: &UserId, seq: i64) -> Result<State> {
+        let view = self.view(room, user).await?;
+        if !view.may_look() {
+            return Ok(State::default());
+        }
+        let limit = view.state_limit().unwrap_or(i64::MAX - 1);
+        self.state_before(room, seq.min(limit) + 1).await
+    }
+
     /// The event closest to a time, on the wanted side of it, that the user may see.
     pub async fn event_near(
         &self,

@@ -3,7 +3,6 @@
 use std::{collections::HashSet, sync::Arc};
 
 use haechi_base::{Positions, RoomNid, StreamPos, UserNid};
-use haechi_matrix::pdu::Pdu;
 use haechi_store::{Result as StoreResult, Tx, Work, sql};
 
 use crate::{
@@ -44,7 +43,7 @@ sql!(
     ROOM_MOVES,
     "SELECT m.room, m.membership, m.seq, m.pos, r.head_pos
      FROM member m JOIN room r ON r.nid = m.room
-     WHERE m.user_nid = ?1 AND m.forgotten = 0"
+     WHERE m.user_nid = ?1"
 );
 sql!(RECEIPT_IN, "SELECT pos FROM receipt WHERE room = ?1 AND pos > ?2 AND pos <= ?3 LIMIT 1");
 
@@ -136,22 +135,17 @@ impl Rooms {
     }
 
     /// State that changed after event number `after` and before number `before`, latest of each.
-    pub async fn state_changes(
-        &self,
-        room: &Arc<Room>,
-        after: i64,
-        before: i64,
-    ) -> Result<Vec<Arc<Pdu>>> {
+    pub async fn state_changes(&self, room: &Arc<Room>, after: i64, before: i64) -> Result<State> {
         let rows = self.0.db.read(StateChanges { room: room.nid, after, before }).await?;
         let mut changed = State::default();
         for row in rows {
             changed.insert(row.pdu(room.version)?);
         }
-        Ok(changed.iter().map(Arc::clone).collect())
+        Ok(changed)
     }
 
-    /// How far each room has come that concerns the user, and in which of them receipts moved in
-    /// these ranges of positions.
+    /// How far each room has come that concerns the user or did, and in which of them receipts moved
+    /// in these ranges of positions. Also rooms that were forgotten: other clients may not know yet.
     pub async fn moves(
         &self,
         user: UserNid,
@@ -270,7 +264,8 @@ impl Work for Moves {
         for (room, membership, seq, pos, head_pos) in rows {
             let membership = membership.parse().unwrap_or(Membership::Leave);
             let mut has_receipts = false;
-            for (after, to) in &self.ranges {
+            let ranges = self.ranges.iter().filter(|_| membership == Membership::Join);
+            for (after, to) in ranges {
                 let args = [room.into(), (*after).into(), (*to).into()];
                 has_receipts |= tx.opt::<(StreamPos,)>(&RECEIPT_IN, &args).await?.is_some();
             }

@@ -7,7 +7,7 @@ use haechi_matrix::auth::{Membership, Sight, Visibility, may_see};
 use haechi_store::{Result as StoreResult, Tx, Work, sql};
 use ruma::UserId;
 
-use crate::{Result, Room, RoomError, Rooms, model::Event};
+use crate::{Result, Room, RoomError, Rooms, model::Event, room::Recent};
 
 sql!(
     DELTAS_OF_KEY,
@@ -78,6 +78,17 @@ impl View {
     }
 }
 
+/// How a user who is in a room has come to be in it since some earlier event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stay {
+    /// They were in it all the time.
+    Unbroken,
+    /// They were in it then, and have been out of it since.
+    Broken,
+    /// They were not in it then.
+    New,
+}
+
 /// What held before the event, and what it changed it to, if it did.
 fn around<T: Copy>(changes: &[(i64, T)], seq: i64) -> (Option<T>, Option<T>) {
     let after = changes.partition_point(|(at, _)| *at < seq);
@@ -97,6 +108,28 @@ impl Rooms {
         Ok(self.0.db.read(LoadView { room: room.nid, user: user.to_string() }).await?)
     }
 
+    /// What of a timeline the user may see. It begins after the last change of state in it that they
+    /// may not see, so that the state before its first event and the events make up the state after.
+    pub async fn visible_end(
+        &self,
+        room: &Arc<Room>,
+        user: &UserId,
+        recent: Recent,
+    ) -> Result<Recent> {
+        if sees_all(room, user, &recent.events) {
+            return Ok(recent);
+        }
+        let view = self.view(room, user).await?;
+        let Recent { mut events, mut limited } = recent;
+        let is_hidden_state =
+            |event: &Arc<Event>| event.pdu.state_key().is_some() && !view.sees(event);
+        if let Some(last) = events.iter().rposition(is_hidden_state) {
+            limited |= events.drain(..=last).any(|event| view.sees(&event));
+        }
+        events.retain(|event| view.sees(event));
+        Ok(Recent { events, limited })
+    }
+
     /// Those of `events`, oldest first, that the user may see. In most rooms whoever is in the room
     /// may see everything, and nothing has to be looked up.
     pub async fn visible(
@@ -105,13 +138,33 @@ impl Rooms {
         user: &UserId,
         events: Vec<Arc<Event>>,
     ) -> Result<Vec<Arc<Event>>> {
-        let sees_all = events.first().is_none_or(|first| room.is_open_since(first.seq))
-            && room.live.read().state.membership(user.as_str()) == Membership::Join;
-        if sees_all {
+        if sees_all(room, user, &events) {
             return Ok(events);
         }
         let view = self.view(room, user).await?;
         Ok(events.into_iter().filter(|event| view.sees(event)).collect())
+    }
+
+    /// How the user, who is in the room after event number `until`, has come to be in it since event
+    /// number `since`.
+    pub async fn stay(
+        &self,
+        room: &Arc<Room>,
+        user: &UserId,
+        since: i64,
+        until: i64,
+    ) -> Result<Stay> {
+        let view = self.view(room, user).await?;
+        let end = view.memberships.partition_point(|(seq, _)| *seq <= until);
+        let memberships = &view.memberships[..end];
+        let (before, after) =
+            memberships.split_at(memberships.partition_point(|(seq, _)| *seq <= since));
+        let is_joined = |(_, membership): &(i64, Membership)| *membership == Membership::Join;
+        Ok(match before.last() {
+            Some(last) if is_joined(last) && after.iter().all(is_joined) => Stay::Unbroken,
+            Some(last) if is_joined(last) => Stay::Broken,
+            _ => Stay::New,
+        })
     }
 
     /// Fails unless the user may look at the room at all.
@@ -128,6 +181,12 @@ impl Rooms {
         let standing = self.standing(room.nid, user).await?;
         Ok(standing.is_some_and(|standing| standing.forgotten))
     }
+}
+
+/// Is the user in the room, and are these events, oldest first, from when all members saw everything?
+fn sees_all(room: &Room, user: &UserId, events: &[Arc<Event>]) -> bool {
+    events.first().is_none_or(|first| room.is_open_since(first.seq))
+        && room.live.read().state.membership(user.as_str()) == Membership::Join
 }
 
 struct LoadView {

@@ -6,7 +6,7 @@
 //! unknown here, or away for long, is answered from the tables instead.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -77,8 +77,8 @@ pub(crate) struct Listener {
     pub(crate) paces: Paces,
 }
 
-/// Whose member events a device has been sent, for loading members lazily.
-type MembersSent = HashMap<Arc<str>, HashMap<RoomNid, HashSet<Box<str>>>>;
+/// Whose member events a device has been sent in which answer, for loading members lazily.
+type MembersSent = HashMap<Arc<str>, HashMap<RoomNid, HashMap<Box<str>, Arc<Positions>>>>;
 
 #[derive(Debug)]
 struct Heard {
@@ -336,17 +336,31 @@ impl Listener {
         Some(News { signals, typing: typing.map(|(room, _)| *room).collect() })
     }
 
-    /// Must the member event of `member` be sent to the device? It is taken to be sent then.
-    pub(crate) fn send_member(&self, device: &str, room: RoomNid, member: &str) -> bool {
+    /// Must the member event of `member` be sent to the device, which has got all answers up to
+    /// `since`? It is taken to be sent in the answer that ends at `until`.
+    pub(crate) fn send_member(
+        &self,
+        device: &str,
+        room: RoomNid,
+        member: &str,
+        since: Option<&Positions>,
+        until: &Arc<Positions>,
+    ) -> bool {
         let mut sent = self.members_sent.lock();
         if !sent.contains_key(device) {
             sent.insert(device.into(), HashMap::new());
         }
         let members = sent.get_mut(device).expect("inserted above").entry(room).or_default();
+        // An answer that got lost does not count: the client comes back with the token before it.
+        let known = members.get(member);
+        if known.zip(since).is_some_and(|(sent_at, since)| since.reaches(sent_at)) {
+            return false;
+        }
         if members.len() >= MEMBERS_SENT_MAX {
             members.clear();
         }
-        !members.contains(member) && members.insert(member.into())
+        members.insert(member.into(), Arc::clone(until));
+        true
     }
 
     /// Forgets what the device has been sent: it starts anew.

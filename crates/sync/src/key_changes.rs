@@ -45,8 +45,8 @@ impl Inner {
                     }
                     let after = self.rooms.seq_at(place.room, from).await?;
                     let last = self.rooms.seq_at(place.room, to).await?;
-                    for pdu in self.rooms.state_changes(&room, after, last + 1).await? {
-                        watch.member(&viewer.user_id, &pdu);
+                    for pdu in self.rooms.state_changes(&room, after, last + 1).await?.iter() {
+                        watch.member(&viewer.user_id, pdu);
                     }
                 }
                 Membership::Leave | Membership::Ban if moved => {

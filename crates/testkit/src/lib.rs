@@ -1,5 +1,5 @@
-//! A whole server inside a test: all crates on an SQLite database of its own, asked through the
-//! router as clients ask it.
+//! A whole server inside a test, asked through the router as clients ask it: on an SQLite database
+//! of its own, or on any other.
 
 mod client;
 
@@ -15,11 +15,11 @@ use haechi_matrix::RoomVersion;
 use haechi_media::{Media, MediaConfig};
 use haechi_push::{Push, PushSettings, PusherHooks};
 use haechi_rooms::Rooms;
-use haechi_store::{Db, DbConfig};
+use haechi_store::{Commit, Db, DbConfig, Schema};
 use haechi_sync::Sync;
 use ruma::server_name;
 use serde_json::{Value as Json, json};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 pub use client::{Answer, Client};
 
@@ -41,9 +41,18 @@ pub struct TestServer {
     pub keys: Keys,
     /// Its rooms.
     pub rooms: Rooms,
-    _close: watch::Sender<bool>,
+    close: watch::Sender<bool>,
     _folder: tempfile::TempDir,
 }
+
+/// The tables of all that the server holds.
+pub const SCHEMAS: [&Schema; 5] = [
+    &haechi_accounts::SCHEMA,
+    &haechi_keys::SCHEMA,
+    &haechi_rooms::SCHEMA,
+    &haechi_media::SCHEMA,
+    &haechi_push::SCHEMA,
+];
 
 impl TestServer {
     /// Starts a server on the machine's clock.
@@ -54,14 +63,20 @@ impl TestServer {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("haechi.db");
         let config = DbConfig::Sqlite { path, readers: NonZeroUsize::MIN };
-        let schemas = [
-            &haechi_accounts::SCHEMA,
-            &haechi_keys::SCHEMA,
-            &haechi_rooms::SCHEMA,
-            &haechi_media::SCHEMA,
-            &haechi_push::SCHEMA,
-        ];
-        let (db, feed) = Db::open(&config, &schemas).await.expect("a database");
+        let (db, feed) = Db::open(&config, &SCHEMAS).await.expect("a database");
+        Self::over(db, feed, registration, folder).await
+    }
+
+    /// Starts a server on this database; what is no row lies in `folder`.
+    ///
+    /// # Panics
+    /// When anything goes wrong.
+    pub async fn over(
+        db: Db,
+        feed: mpsc::Receiver<Commit>,
+        registration: RegistrationMode,
+        folder: tempfile::TempDir,
+    ) -> Self {
         let clock = Clock::System;
         let keys = Keys::new(db.clone(), clock.clone());
         let hooks: Arc<dyn DeviceHooks> = Arc::new(PusherHooks::beside(Arc::new(keys.clone())));
@@ -114,7 +129,7 @@ impl TestServer {
             filters: FilterCache::default(),
         });
         let router = Stack::new(haechi_api_client::router(app), &StackSettings::default());
-        Self { router, db, accounts, keys, rooms, _close: close, _folder: folder }
+        Self { router, db, accounts, keys, rooms, close, _folder: folder }
     }
 
     /// A server with open registration, and the user mina on it.
@@ -136,6 +151,11 @@ impl TestServer {
         self.client(&answer)
     }
 
+    /// Ends what runs in the background and answers whoever waits. The database stays open.
+    pub fn close(&self) {
+        self.close.send_replace(true);
+    }
+
     /// A client that is not logged in.
     pub fn anybody(&self) -> Client {
         Client::new(self.router.clone(), None)
@@ -146,7 +166,11 @@ impl TestServer {
     /// # Panics
     /// When the answer holds no token.
     pub fn client(&self, login: &Json) -> Client {
-        let token = login["access_token"].as_str().expect("an access token").to_owned();
-        Client::new(self.router.clone(), Some(token))
+        self.client_with(login["access_token"].as_str().expect("an access token"))
+    }
+
+    /// The client that holds this access token.
+    pub fn client_with(&self, token: &str) -> Client {
+        Client::new(self.router.clone(), Some(token.to_owned()))
     }
 }

@@ -70,6 +70,22 @@ pub(crate) struct Sent {
     pub(crate) required: Arc<Vec<(String, String)>>,
     /// Unread counts as told last.
     pub(crate) unread: (i64, i64),
+    /// Whose member events, where members are loaded lazily.
+    pub(crate) members: imbl::HashSet<Box<str>>,
+}
+
+impl Sent {
+    /// Nothing yet.
+    pub(crate) fn nothing(membership: Membership) -> Self {
+        Self {
+            until: Positions::default(),
+            membership,
+            timeline_limit: 0,
+            required: Arc::default(),
+            unread: (0, 0),
+            members: imbl::HashSet::new(),
+        }
+    }
 }
 
 /// A connection as its requests share it.

@@ -20,8 +20,9 @@ use super::{
     Pass,
     conn::Conn,
     response::{self, Response},
+    room::bump_at,
 };
-use crate::{Inner, Result, SyncError};
+use crate::{Inner, Result, SyncError, Viewer};
 
 /// Lists in one request.
 const LISTS_MAX: usize = 64;
@@ -101,7 +102,11 @@ impl Inner {
             return Err(SyncError::Invalid("too many lists or subscriptions".to_owned()));
         }
         let mut wanted: BTreeMap<RoomNid, Details> = BTreeMap::new();
-        let sorted = if body.lists.is_empty() { Vec::new() } else { self.by_time(conn).await? };
+        let sorted = if body.lists.is_empty() {
+            Vec::new()
+        } else {
+            self.by_time(pass.viewer(), conn).await?
+        };
         for (name, list) in &body.lists {
             let inside: Vec<&(Standing, Arc<Room>)> = sorted
                 .iter()
@@ -126,27 +131,39 @@ impl Inner {
                 details.add(&subscription.required_state, subscription.timeline_limit);
             }
         }
+        for (nid, news) in &pass.sorted.rooms {
+            // No list holds it any more, but the client must hear of it.
+            if news.membership && conn.sent.contains_key(nid) && !may_be_listed(conn, *nid) {
+                wanted.entry(*nid).or_default();
+            }
+        }
         Ok(wanted)
     }
 
     /// The user's rooms, the ones with the latest news first.
-    async fn by_time(&self, conn: &Conn) -> Result<Vec<(Standing, Arc<Room>)>> {
+    async fn by_time(&self, viewer: &Viewer, conn: &Conn) -> Result<Vec<(Standing, Arc<Room>)>> {
         let standings = conn.rooms.clone().unwrap_or_default();
         let mut rooms = Vec::with_capacity(standings.len());
         for standing in standings.iter() {
-            let stays = matches!(
-                standing.membership,
-                Membership::Join | Membership::Invite | Membership::Knock
-            );
-            if stays || conn.sent.contains_key(&standing.room) {
+            if stays(standing) {
                 let room = self.rooms.room(standing.room).await?;
-                let at = room.bump_at();
+                let at = bump_at(&room, viewer, standing.membership);
                 rooms.push((at, *standing, room));
             }
         }
         rooms.sort_by_key(|(at, standing, _)| (std::cmp::Reverse(*at), standing.room));
         Ok(rooms.into_iter().map(|(_, standing, room)| (standing, room)).collect())
     }
+}
+
+/// Is the user in the room, or about to be?
+fn stays(standing: &Standing) -> bool {
+    matches!(standing.membership, Membership::Join | Membership::Invite | Membership::Knock)
+}
+
+fn may_be_listed(conn: &Conn, nid: RoomNid) -> bool {
+    let mut rooms = conn.rooms.iter().flat_map(|rooms| rooms.iter());
+    rooms.any(|standing| standing.room == nid && stays(standing))
 }
 
 fn windows<'a>(list: &List, rooms: &[&'a (Standing, Arc<Room>)]) -> Vec<&'a (Standing, Arc<Room>)> {

@@ -17,7 +17,7 @@ use haechi_base::{Positions, limits::SYNC_TIMEOUT_MS_MAX};
 use ruma::api::client::sync::sync_events::v5::Request as Body;
 use tokio::time::Instant;
 
-use crate::{Inner, Result, Sync, SyncError, SyncToken, Viewer, hub::Listener, news::Sorted};
+use crate::{Inner, Result, Sync, SyncError, SyncToken, Viewer, news::Sorted};
 use conn::Conn;
 pub(crate) use conn::Connections;
 use response::Response;
@@ -37,7 +37,6 @@ pub struct Request {
 /// One request as it is being answered.
 pub(crate) struct Pass<'a> {
     pub(crate) request: &'a Request,
-    pub(crate) listener: &'a Listener,
     /// What the client knows; nothing on a new connection.
     pub(crate) since: Option<SyncToken>,
     pub(crate) until: Positions,
@@ -96,7 +95,7 @@ impl Sync {
             };
             let next =
                 SyncToken { positions: until.clone(), typing: Some(typing), to_device: None };
-            let pass = Pass { request, listener: &listener, since: since.clone(), until, sorted };
+            let pass = Pass { request, since: since.clone(), until, sorted };
             let mut attempt = conn.next();
             let mut response = inner.sliding_answer(&pass, &mut attempt).await?;
             let is_over =

@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use haechi_base::{Positions, RoomNid};
+use haechi_base::{Millis, Positions, RoomNid};
 use haechi_matrix::{auth::Membership, pdu::Pdu};
-use haechi_rooms::{PageToken, Recent, Room, Snapshot, Standing};
+use haechi_rooms::{PageToken, Recent, Room, Snapshot, Standing, Stay};
 use serde::Deserialize;
 
 use super::{
@@ -14,12 +14,22 @@ use super::{
     response::{self, Hero},
 };
 use crate::{
-    Inner, Result,
+    Inner, Result, Viewer,
     room::{heroes, needs_heroes, state_event},
-    v3::stripped_state,
+    v3::{changes_summary, stripped_state},
 };
 
 const MEMBER: &str = "m.room.member";
+
+/// Members remembered as told for one room; after that some are told twice.
+const MEMBERS_SENT_MAX: usize = 1_024;
+
+/// What a joined room is to be shown with.
+struct Wanted<'a> {
+    timeline_limit: usize,
+    /// State that the client has not asked for before.
+    new: &'a [(String, String)],
+}
 
 impl Inner {
     /// `None` when there is nothing new in the room.
@@ -30,33 +40,49 @@ impl Inner {
         nid: RoomNid,
         details: &Details,
     ) -> Result<Option<response::Room>> {
-        let standing = conn
-            .rooms
-            .iter()
-            .flat_map(|rooms| rooms.iter())
-            .find(|standing| standing.room == nid)
-            .copied();
-        let Some(standing) = standing else { return Ok(None) };
-        // Who comes in, or is invited after knocking, sees the room anew.
-        let is_same = |sent: &&Sent| {
-            sent.membership == standing.membership
-                || matches!(standing.membership, Membership::Leave | Membership::Ban)
+        let known = conn.rooms.iter().flat_map(|rooms| rooms.iter());
+        let standing = match known.into_iter().find(|standing| standing.room == nid) {
+            Some(standing) => *standing,
+            None => match self.rooms.standing(nid, pass.viewer().user).await? {
+                // Forgotten since the client was told of it.
+                Some(standing) if standing.forgotten => standing,
+                _ => return Ok(None),
+            },
         };
-        let sent = conn.sent.get(&nid).filter(is_same).cloned();
-        if let Some(sent) = &sent {
+        let sent = self.told_of(pass, conn, &standing).await?;
+        let known = sent.clone().unwrap_or_else(|| Sent::nothing(standing.membership));
+        let is_new = |pair: &&(String, String)| !known.required.contains(pair);
+        let new: Vec<_> = details.required.iter().filter(is_new).cloned().collect();
+        if sent.is_some() {
             let news = pass.sorted.rooms.get(&nid);
-            let more = details.timeline_limit > sent.timeline_limit
-                || details.required.iter().any(|pair| !sent.required.contains(pair));
+            let more = details.timeline_limit > known.timeline_limit || !new.is_empty();
             let moved = news.is_some_and(|news| news.event || news.membership || news.read_state)
-                || self.has_moved(nid, &sent.until, &pass.until).await?;
+                || self.has_moved(nid, &known.until, &pass.until).await?;
             let read = news.is_some_and(|news| news.receipt);
             if !more && !moved && !read {
                 return Ok(None);
             }
         }
+        // What the client asked for once is kept up to date: it may look at it again.
+        let required = if new.is_empty() {
+            Arc::clone(&known.required)
+        } else {
+            known.required.iter().chain(&new).cloned().collect::<Vec<_>>().into()
+        };
+        let mut telling = Sent {
+            until: pass.until.clone(),
+            membership: standing.membership,
+            timeline_limit: details.timeline_limit.max(known.timeline_limit),
+            required,
+            unread: (0, 0),
+            members: known.members,
+        };
         let room = self.rooms.room(nid).await?;
         let out = match standing.membership {
-            Membership::Join => self.joined_room(pass, conn, &room, details, sent.as_ref()).await?,
+            Membership::Join => {
+                let wanted = Wanted { timeline_limit: details.timeline_limit, new: &new };
+                self.joined_room(pass, conn, &room, &wanted, sent.as_ref(), &mut telling).await?
+            }
             Membership::Invite | Membership::Knock => {
                 sent.is_none().then(|| invited_room(pass, &room))
             }
@@ -65,23 +91,32 @@ impl Inner {
             }
         };
         if let Some(out) = &out {
-            let required = match &sent {
-                Some(sent) if details.required.iter().all(|pair| sent.required.contains(pair)) => {
-                    Arc::clone(&sent.required)
-                }
-                _ => Arc::new(details.required.clone()),
-            };
-            let before = sent.map_or(0, |sent| sent.timeline_limit);
-            let sent = Sent {
-                until: pass.until.clone(),
-                membership: standing.membership,
-                timeline_limit: before.max(details.timeline_limit),
-                required,
-                unread: (out.notification_count, out.highlight_count),
-            };
-            conn.sent.insert(nid, sent);
+            telling.unread = (out.notification_count, out.highlight_count);
+            conn.sent.insert(nid, telling);
         }
         Ok(out)
+    }
+
+    /// What the client has been told of a room in which the user stands so. Nothing, where it is to
+    /// see the room anew: after coming in, coming back, or being invited after knocking.
+    async fn told_of(
+        &self,
+        pass: &Pass<'_>,
+        conn: &Conn,
+        standing: &Standing,
+    ) -> Result<Option<Sent>> {
+        let Some(sent) = conn.sent.get(&standing.room) else { return Ok(None) };
+        let has_left = matches!(standing.membership, Membership::Leave | Membership::Ban);
+        if !has_left && sent.membership != standing.membership {
+            return Ok(None);
+        }
+        if standing.membership == Membership::Join && !sent.until.covers(standing.pos) {
+            let room = self.rooms.room(standing.room).await?;
+            let since = self.rooms.seq_at(room.nid, &sent.until).await?;
+            let stay = self.rooms.stay(&room, &pass.viewer().user_id, since, i64::MAX).await?;
+            return Ok((stay == Stay::Unbroken).then(|| sent.clone()));
+        }
+        Ok(Some(sent.clone()))
     }
 
     /// Has the room a newer event than the client has been told?
@@ -97,24 +132,26 @@ impl Inner {
         pass: &Pass<'_>,
         conn: &Conn,
         room: &Arc<Room>,
-        details: &Details,
+        wanted: &Wanted<'_>,
         sent: Option<&Sent>,
+        telling: &mut Sent,
     ) -> Result<Option<response::Room>> {
         let viewer = pass.viewer();
-        let expanded = sent.is_some_and(|sent| details.timeline_limit > sent.timeline_limit);
+        let expanded = sent.is_some_and(|sent| wanted.timeline_limit > sent.timeline_limit);
         let beginning = Positions::default();
         let from = match sent {
             Some(sent) if !expanded => &sent.until,
             _ => &beginning,
         };
-        let limit = details.timeline_limit.max(sent.map_or(0, |sent| sent.timeline_limit.min(1)));
+        let limit = wanted.timeline_limit.max(sent.map_or(0, |sent| sent.timeline_limit.min(1)));
         let mut recent = self.rooms.timeline(room, from, &pass.until, limit).await?;
         if sent.is_none() || expanded {
             recent.events = self.rooms.visible(room, &viewer.user_id, recent.events).await?;
         }
         self.drop_ignored(viewer, &mut recent.events).await?;
         let snapshot = room.snapshot();
-        let state = self.required_state(room, &snapshot, pass, details, sent, &recent).await?;
+        let state =
+            self.required_state(pass, room, &snapshot, wanted.new, sent, &recent, telling).await?;
         let unread = self.rooms.unread(room, viewer.user).await?.overall();
         if sent.is_some_and(|sent| sent.unread == unread)
             && recent.events.is_empty()
@@ -129,9 +166,9 @@ impl Inner {
         let live = known.map_or(0, |known| {
             recent.events.iter().filter(|event| !known.covers(event.pos)).count()
         });
-        let members_moved =
-            recent.limited || recent.events.iter().any(|event| is_member(&event.pdu));
-        let shows_members = sent.is_none() || members_moved;
+        let shows_members = sent.is_none()
+            || recent.limited
+            || recent.events.iter().any(|event| changes_summary(&event.pdu));
         let text = |kind: &str, field: &str| text_of(&snapshot, kind, field);
         let is_dm = conn.direct.iter().any(|direct| direct.contains(&room.room_id));
         Ok(Some(response::Room {
@@ -142,7 +179,8 @@ impl Inner {
             invite_state: None,
             notification_count: unread.0,
             highlight_count: unread.1,
-            prev_batch: (!recent.events.is_empty()).then(|| PageToken(first - 1).to_string()),
+            prev_batch: (!recent.events.is_empty() || recent.limited)
+                .then(|| PageToken(first - 1).to_string()),
             limited: recent.limited,
             expanded: expanded.then_some(true),
             timeline: self.events_for(viewer, room, &recent.events).await?,
@@ -157,51 +195,43 @@ impl Inner {
     }
 
     /// The state asked for: all of it at first, then what changed.
+    #[expect(clippy::too_many_arguments, reason = "all that the state depends on")]
     async fn required_state(
         &self,
+        pass: &Pass<'_>,
         room: &Arc<Room>,
         snapshot: &Snapshot,
-        pass: &Pass<'_>,
-        details: &Details,
+        new: &[(String, String)],
         sent: Option<&Sent>,
         recent: &Recent,
+        telling: &mut Sent,
     ) -> Result<Vec<Arc<Pdu>>> {
-        let viewer = pass.viewer();
-        let me = viewer.user_id.as_str();
-        let lazy = details.required.iter().any(|(kind, key)| kind == MEMBER && key == "$LAZY");
-        let mut state = match sent {
-            None => matching(snapshot, &details.required, me),
-            Some(sent) => {
-                let new: Vec<(String, String)> = details
-                    .required
-                    .iter()
-                    .filter(|pair| !sent.required.contains(pair))
-                    .cloned()
-                    .collect();
-                let mut state = matching(snapshot, &new, me);
-                let touched = recent.limited
-                    || recent.events.iter().any(|event| event.pdu.state_key().is_some());
-                if touched {
-                    let since = self.rooms.seq_at(room.nid, &sent.until).await?;
-                    let changed = self.rooms.state_changes(room, since, i64::MAX).await?;
-                    state.extend(changed.into_iter().filter(|pdu| {
-                        is_wanted(&details.required, pdu, me)
-                            || (lazy && is_member(pdu) && recent.limited)
-                    }));
-                }
-                state
-            }
-        };
+        let me = pass.viewer().user_id.as_str();
+        let required = &telling.required;
+        let lazy = required.iter().any(|(kind, key)| kind == MEMBER && key == "$LAZY");
+        let mut state = matching(snapshot, new, me);
+        let touched =
+            recent.limited || recent.events.iter().any(|event| event.pdu.state_key().is_some());
+        if let Some(sent) = sent.filter(|_| touched) {
+            let since = self.rooms.seq_at(room.nid, &sent.until).await?;
+            let changed = self.rooms.state_changes(room, since, i64::MAX).await?;
+            state.extend(changed.iter().map(Arc::clone).filter(|pdu| {
+                is_wanted(required, pdu, me) || (lazy && is_member(pdu) && recent.limited)
+            }));
+        }
         if lazy {
             let mut users: BTreeSet<&str> =
                 recent.events.iter().map(|event| event.pdu.sender().as_str()).collect();
             let targets = recent.events.iter().filter(|event| is_member(&event.pdu));
             users.extend(targets.filter_map(|event| event.pdu.state_key()));
+            if telling.members.len() >= MEMBERS_SENT_MAX {
+                telling.members.clear();
+            }
             for user in users {
                 let given = state.iter().any(|pdu| is_member(pdu) && pdu.state_key() == Some(user));
-                let is_new = pass.listener.send_member(&viewer.device, room.nid, user);
+                let is_new = telling.members.insert(user.into()).is_none();
                 if !given
-                    && (is_new || sent.is_none())
+                    && is_new
                     && let Some(pdu) = snapshot.state.get(MEMBER, user)
                 {
                     state.push(Arc::clone(pdu));
@@ -247,9 +277,21 @@ fn invited_room(pass: &Pass<'_>, room: &Room) -> response::Room {
         invite_state: Some(stripped_state(room, pass.viewer()).events),
         name: text_of(&snapshot, "m.room.name", "name"),
         avatar: text_of(&snapshot, "m.room.avatar", "url"),
-        bump_stamp: Some(snapshot.bump_at.0),
+        bump_stamp: Some(bump_at(room, pass.viewer(), Membership::Invite).0),
         ..response::Room::default()
     }
+}
+
+/// When something last happened in the room that lifts it in the viewer's list. Who is not in it
+/// does not learn when somebody speaks there.
+pub(super) fn bump_at(room: &Room, viewer: &Viewer, membership: Membership) -> Millis {
+    let live = room.bump_at();
+    if membership == Membership::Join {
+        return live;
+    }
+    let state = room.state();
+    let own = state.get(MEMBER, viewer.user_id.as_str());
+    own.map_or(live, |pdu| Millis(pdu.origin_server_ts()))
 }
 
 fn is_member(pdu: &Pdu) -> bool {
@@ -297,7 +339,7 @@ fn text_of(snapshot: &Snapshot, kind: &str, field: &str) -> Option<String> {
     content[field].as_str().filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
-fn shown_heroes(snapshot: &Snapshot, viewer: &crate::Viewer) -> Vec<Hero> {
+fn shown_heroes(snapshot: &Snapshot, viewer: &Viewer) -> Vec<Hero> {
     #[derive(Deserialize, Default)]
     struct Shown {
         displayname: Option<String>,

@@ -2,8 +2,9 @@
 
 pub mod response;
 mod rooms;
+mod window;
 
-pub(crate) use rooms::stripped_state;
+pub(crate) use rooms::{changes_summary, stripped_state};
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -53,7 +54,7 @@ pub(crate) struct Pass<'a> {
     /// For an initial sync: of all rooms what is cheaper read at once.
     pub(crate) whole: Option<Whole>,
     /// To where.
-    pub(crate) until: Positions,
+    pub(crate) until: Arc<Positions>,
     pub(crate) sorted: Sorted,
 }
 
@@ -110,8 +111,8 @@ impl Sync {
                     listener: &listener,
                     since: since.clone(),
                     is_initial: false,
+                    until: Arc::new(until),
                     whole: None,
-                    until,
                     sorted,
                 };
                 let device_keys = pass.sorted.device_keys;
@@ -166,8 +167,8 @@ impl Inner {
             listener,
             since: SyncToken::default(),
             is_initial: true,
+            until: Arc::new(until),
             whole: Some(whole),
-            until,
             sorted,
         };
         self.answer(pass, next).await

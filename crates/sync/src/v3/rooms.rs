@@ -1,21 +1,22 @@
 //! The rooms of a `/sync` answer.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
-use haechi_base::{Positions, RoomNid, limits::SYNC_TIMELINE_EVENTS_MAX};
+use haechi_base::RoomNid;
 use haechi_matrix::{
     client_event::{STRIPPED_STATE_TYPES, stripped},
     pdu::Pdu,
 };
-use haechi_rooms::{Membership, PageToken, Recent, Room, RoomError, Snapshot, Standing};
+use haechi_rooms::{Membership, PageToken, Room, RoomError, Snapshot, Stay};
 use serde_json::value::RawValue;
 
 use super::{
     Pass,
     response::{
-        Counts, Events, InvitedRoom, JoinedRoom, KnockedRoom, LeftRoom, RawEvent, Response,
-        StrippedState, Summary, Timeline,
+        Counts, Events, InvitedRoom, JoinedRoom, KnockedRoom, RawEvent, Response, StrippedState,
+        Summary, Timeline,
     },
+    window::Window,
 };
 use crate::{
     Inner, Result, Viewer,
@@ -23,9 +24,6 @@ use crate::{
     news::RoomNews,
     room::{account_data_event, heroes, needs_heroes, state_event},
 };
-
-/// Timeline events when the filter does not say.
-const TIMELINE_EVENTS: usize = 10;
 
 const MEMBER: &str = "m.room.member";
 
@@ -64,7 +62,7 @@ impl Inner {
         }
         let joined = room.joined().contains(&viewer.user);
         if joined && !news.membership {
-            let filled = self.joined(pass, &room, news, false, watch).await?;
+            let filled = self.joined(pass, &room, news, Stay::Unbroken, watch).await?;
             if let Some(filled) = filled {
                 response.rooms.join.insert(room.room_id.clone(), filled);
             }
@@ -75,17 +73,23 @@ impl Inner {
             None => self.rooms.standing(nid, viewer.user).await?,
         };
         let Some(standing) = standing else { return Ok(()) };
-        if standing.forgotten {
+        // Also of a room that was forgotten at once the user's other clients must hear the leave.
+        let is_known = if pass.is_initial {
+            standing.forgotten
+        } else {
+            pass.since.positions.covers(standing.pos)
+        };
+        if is_known && standing.membership != Membership::Join {
             return Ok(());
         }
         let room_id = room.room_id.clone();
         match standing.membership {
             Membership::Join => {
-                let is_new = pass.is_initial || self.is_new_member(pass, &room).await?;
-                if is_new && !pass.is_initial {
+                let stay = self.stay(pass, &room).await?;
+                if stay != Stay::Unbroken && !pass.is_initial {
                     watch.joined_room(&room);
                 }
-                if let Some(filled) = self.joined(pass, &room, news, is_new, watch).await? {
+                if let Some(filled) = self.joined(pass, &room, news, stay, watch).await? {
                     response.rooms.join.insert(room_id, filled);
                 }
             }
@@ -109,11 +113,13 @@ impl Inner {
         Ok(())
     }
 
-    /// Has the user come into the room since the client last asked?
-    async fn is_new_member(&self, pass: &Pass<'_>, room: &Arc<Room>) -> Result<bool> {
-        let seq = self.rooms.seq_at(room.nid, &pass.since.positions).await?;
-        let state = self.rooms.state_before(room, seq + 1).await?;
-        Ok(state.membership(pass.request.viewer.user_id.as_str()) != Membership::Join)
+    /// How has the user come to be in the room since the client last asked?
+    async fn stay(&self, pass: &Pass<'_>, room: &Arc<Room>) -> Result<Stay> {
+        if pass.is_initial {
+            return Ok(Stay::New);
+        }
+        let since = self.rooms.seq_at(room.nid, &pass.since.positions).await?;
+        Ok(self.rooms.stay(room, &pass.request.viewer.user_id, since, i64::MAX).await?)
     }
 
     /// `None` when the client would learn nothing.
@@ -122,21 +128,22 @@ impl Inner {
         pass: &Pass<'_>,
         room: &Arc<Room>,
         news: RoomNews,
-        is_new: bool,
+        stay: Stay,
         watch: &mut DeviceWatch,
     ) -> Result<Option<JoinedRoom>> {
         let viewer = &pass.request.viewer;
-        let whole = is_new || pass.is_initial;
+        let whole = stay != Stay::Unbroken;
         let mut out = JoinedRoom::default();
-        let recent = if news.event || whole || pass.request.full_state {
-            self.timeline(pass, room, whole).await?
+        let full = whole || pass.request.full_state;
+        let window = if news.event || full {
+            self.window(pass, room, stay).await?
         } else {
-            Recent::default()
+            Window::default()
         };
         let snapshot = room.snapshot();
+        let recent = &window.recent;
         let first = recent.events.first().map_or(snapshot.seq + 1, |event| event.seq);
-        let full = whole || pass.request.full_state;
-        let state = self.state(pass, room, &recent, first, full).await?;
+        let state = self.state(pass, room, &window, first, full).await?;
         if !pass.is_initial {
             watch.members(&viewer.user_id, recent.events.iter().map(|event| &**event));
             // Also who came and went in the gap, of which the client sees only the state.
@@ -144,12 +151,11 @@ impl Inner {
                 watch.member(&viewer.user_id, pdu);
             }
         }
-        let members_moved = recent.events.iter().any(|event| is_member(&event.pdu))
-            || (recent.limited && state.iter().any(|pdu| is_member(pdu)));
-        if full || members_moved {
+        let mut changed = recent.events.iter().map(|event| &event.pdu).chain(&state);
+        if full || changed.any(|pdu| changes_summary(pdu)) {
             out.summary = summary(&snapshot, viewer);
         }
-        let state = Self::lazy(pass, room, &snapshot, state, &recent, &out.summary, full);
+        let state = Self::lazy(pass, room, &snapshot, state, recent, &out.summary, full);
         let state: Vec<RawEvent> = state.iter().map(|pdu| state_event(room, pdu)).collect();
         out.timeline = Timeline {
             limited: recent.limited,
@@ -248,166 +254,12 @@ impl Inner {
         }
         Ok(())
     }
-
-    /// New events that pass the filter and that the viewer may see.
-    async fn timeline(&self, pass: &Pass<'_>, room: &Arc<Room>, whole: bool) -> Result<Recent> {
-        let filter = &pass.request.filter.timeline;
-        let limit = filter.limit(TIMELINE_EVENTS, SYNC_TIMELINE_EVENTS_MAX);
-        let beginning = Positions::default();
-        let from = if whole { &beginning } else { &pass.since.positions };
-        let read = if filter.passes_all() { limit } else { SYNC_TIMELINE_EVENTS_MAX };
-        let mut recent = self.rooms.timeline(room, from, &pass.until, read).await?;
-        let viewer = &pass.request.viewer;
-        if whole {
-            recent.events = self.rooms.visible(room, &viewer.user_id, recent.events).await?;
-        }
-        self.drop_ignored(viewer, &mut recent.events).await?;
-        if !filter.passes_all() {
-            recent.events.retain(|event| passes(filter, &event.pdu));
-            if recent.events.len() > limit {
-                recent.events.drain(..recent.events.len() - limit);
-                recent.limited = true;
-            }
-        }
-        Ok(recent)
-    }
-
-    /// The state that the client needs beside the timeline which starts with event `first`.
-    async fn state(
-        &self,
-        pass: &Pass<'_>,
-        room: &Arc<Room>,
-        recent: &Recent,
-        first: i64,
-        full: bool,
-    ) -> Result<Vec<Arc<Pdu>>> {
-        let after = pass.request.use_state_after;
-        let last = recent.events.last().map_or(first, |event| event.seq + 1);
-        if full {
-            let at = if after { last } else { first };
-            let state = self.rooms.state_before(room, at).await?;
-            return Ok(state.iter().map(Arc::clone).collect());
-        }
-        if !recent.limited && !after {
-            return Ok(Vec::new());
-        }
-        if after
-            && !recent.events.iter().any(|event| event.pdu.state_key().is_some())
-            && !recent.limited
-        {
-            return Ok(Vec::new());
-        }
-        let since = self.rooms.seq_at(room.nid, &pass.since.positions).await?;
-        let before = if after { last } else { first };
-        Ok(self.rooms.state_changes(room, since, before).await?)
-    }
-
-    /// What of the state is sent when members are loaded lazily: of the members only those who
-    /// appear, and whom the client does not know yet.
-    fn lazy(
-        pass: &Pass<'_>,
-        room: &Room,
-        snapshot: &Snapshot,
-        mut state: Vec<Arc<Pdu>>,
-        recent: &Recent,
-        summary: &Summary,
-        full: bool,
-    ) -> Vec<Arc<Pdu>> {
-        let filter = &pass.request.filter.state;
-        if let Some(lazy) = filter.lazy_members() {
-            let viewer = &pass.request.viewer;
-            let mut wanted: BTreeSet<&str> =
-                recent.events.iter().map(|event| event.pdu.sender().as_str()).collect();
-            if full {
-                wanted.insert(viewer.user_id.as_str());
-                wanted.extend(summary.heroes.iter().flatten().map(|user| user.as_str()));
-            }
-            let in_timeline: BTreeSet<&str> = recent
-                .events
-                .iter()
-                .filter(|event| is_member(&event.pdu))
-                .filter_map(|event| event.pdu.state_key())
-                .collect();
-            // Changes in a gap are always sent; of a full state only the members wanted.
-            state.retain(|pdu| !full || !is_member(pdu));
-            let given: BTreeSet<String> = state
-                .iter()
-                .filter(|pdu| is_member(pdu))
-                .filter_map(|pdu| pdu.state_key().map(str::to_owned))
-                .collect();
-            for user in wanted {
-                let is_known = !pass.listener.send_member(&viewer.device, room.nid, user);
-                let skip = given.contains(user)
-                    || (in_timeline.contains(user) && !pass.request.use_state_after)
-                    || (is_known && !lazy.include_redundant && !full);
-                if !skip && let Some(pdu) = snapshot.state.get(MEMBER, user) {
-                    state.push(Arc::clone(pdu));
-                }
-            }
-        }
-        if !filter.passes_all() {
-            state.retain(|pdu| passes(filter, pdu));
-        }
-        state
-    }
-
-    /// A room that the user has left, up to the leave.
-    async fn left(
-        &self,
-        pass: &Pass<'_>,
-        room: &Arc<Room>,
-        standing: &Standing,
-    ) -> Result<LeftRoom> {
-        let viewer = &pass.request.viewer;
-        let filter = &pass.request.filter.timeline;
-        let limit = filter.limit(TIMELINE_EVENTS, SYNC_TIMELINE_EVENTS_MAX);
-        let mut recent = self.rooms.up_to(room, standing.seq, limit).await?;
-        let before = recent.events.len();
-        recent.events.retain(|event| {
-            (pass.is_initial || !pass.since.positions.covers(event.pos))
-                && passes(filter, &event.pdu)
-        });
-        recent.limited &= before == recent.events.len();
-        recent.events = self.rooms.visible(room, &viewer.user_id, recent.events).await?;
-        self.drop_ignored(viewer, &mut recent.events).await?;
-        let first = recent.events.first().map_or(standing.seq + 1, |event| event.seq);
-        let mut out = LeftRoom::default();
-        if pass.is_initial || pass.request.full_state {
-            let at = if pass.request.use_state_after { standing.seq + 1 } else { first };
-            let state = self.rooms.visible_state_at(room, &viewer.user_id, at - 1).await?;
-            let events = state
-                .iter()
-                .filter(|pdu| passes(&pass.request.filter.state, pdu))
-                .map(|pdu| state_event(room, pdu))
-                .collect();
-            if pass.request.use_state_after {
-                out.state_after = Some(Events { events });
-            } else {
-                out.state = Some(Events { events });
-            }
-        } else if pass.request.use_state_after {
-            out.state_after = Some(Events::default());
-        } else {
-            // Empty, but there: matrix-nio takes an absent one for a malformed answer.
-            out.state = Some(Events::default());
-        }
-        out.timeline = Timeline {
-            limited: recent.limited,
-            prev_batch: Some(PageToken(first - 1).to_string()),
-            events: self.events_for(viewer, room, &recent.events).await?,
-        };
-        Ok(out)
-    }
 }
 
-fn is_member(pdu: &Pdu) -> bool {
-    *pdu.kind() == ruma::events::TimelineEventType::RoomMember
-}
-
-fn passes(filter: &haechi_matrix::filter::EventFilter, pdu: &Pdu) -> bool {
-    filter.passes_all()
-        || (filter.passes(&pdu.kind().to_string(), pdu.sender(), pdu.content())
-            && filter.passes_room(pdu.room_id()))
+/// Does it bear on what the room is called?
+pub(crate) fn changes_summary(pdu: &Pdu) -> bool {
+    use ruma::events::TimelineEventType as Kind;
+    matches!(pdu.kind(), Kind::RoomMember | Kind::RoomName | Kind::RoomCanonicalAlias)
 }
 
 pub(crate) fn summary(snapshot: &Snapshot, viewer: &Viewer) -> Summary {
