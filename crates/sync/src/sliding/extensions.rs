@@ -120,8 +120,8 @@ impl Inner {
             return Ok(());
         }
         let after = self.rooms.seq_at(room.nid, from).await?;
-        for pdu in self.rooms.state_changes(room, after, i64::MAX).await? {
-            watch.member(&viewer.user_id, &pdu);
+        for pdu in self.rooms.state_changes(room, after, i64::MAX).await?.iter() {
+            watch.member(&viewer.user_id, pdu);
         }
         Ok(())
     }
