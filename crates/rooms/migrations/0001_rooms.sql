@@ -48,6 +48,7 @@ CREATE TABLE event (
 ) {strict};
 
 CREATE UNIQUE INDEX event_txn ON event (sender, txn_device, txn_id, room) WHERE txn_id IS NOT NULL;
+CREATE INDEX event_redacted ON event (room, seq) WHERE redacted_by IS NOT NULL;
 CREATE INDEX event_thread ON event (room, thread_root, seq) WHERE thread_root IS NOT NULL;
 
 -- Current state.

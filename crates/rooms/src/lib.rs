@@ -29,6 +29,7 @@ mod store;
 mod summary;
 mod sync;
 mod typing;
+mod unread;
 mod upgrade;
 mod visibility;
 
@@ -54,12 +55,13 @@ pub use mutual::MutualRooms;
 pub use notified::{Notified, NotifiedQuery, UnreadRoom};
 pub use push::{Appending, Loading, PushAction, PushRules, Verdict};
 pub use read::{Direction, Page, PageToken};
-pub use receipts::{Receipt, ReceiptKind, Unread};
+pub use receipts::{Receipt, ReceiptKind};
 pub use relations::{Reader, Related, ThreadPage, ThreadToken};
 pub use reports::Report;
 pub use room::{Recent, Room, Snapshot};
 pub use search::{Hit, SearchOrder, SearchPage, SearchQuery, SearchToken};
 pub use typing::Typing;
+pub use unread::Unread;
 pub use visibility::Stay;
 
 /// The tables of this crate.

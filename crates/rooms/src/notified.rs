@@ -13,8 +13,8 @@ use haechi_store::{Result as StoreResult, Tx, Work, sql};
 use crate::{
     Result, Room, Rooms,
     model::{Counts, Event},
-    receipts::{ReadState, load_read_state, load_unread},
     store::{FullRow, complete, event_columns},
+    unread::{ReadState, load_read_state, load_unread},
 };
 
 sql!(EVENT_AT, concat!("SELECT ", event_columns!(), " FROM event e WHERE e.pos = ?1"));
@@ -39,7 +39,7 @@ sql!(
      FROM push_action a JOIN event e ON e.room = a.room AND e.seq = a.seq
      JOIN member m ON m.room = a.room AND m.user_nid = a.user_nid
      WHERE a.user_nid = ?1 AND (a.highlight = 1 OR a.notify >= ?5) AND m.membership = 'join'
-        AND e.origin_server_ts <= ?2 AND (e.origin_server_ts < ?2 OR e.pos < ?3)
+        AND e.redacted_by IS NULL AND e.origin_server_ts <= ?2 AND (e.origin_server_ts < ?2 OR e.pos < ?3)
      ORDER BY e.origin_server_ts DESC, e.pos DESC LIMIT ?4"
 );
 sql!(
@@ -52,7 +52,7 @@ sql!(
 sql!(
     COUNTED_BEFORE,
     "SELECT origin_server_ts, pos, room, seq, thread_root FROM event
-     WHERE room = ?1 AND counted = 1 AND sender <> ?2
+     WHERE room = ?1 AND counted = 1 AND sender <> ?2 AND redacted_by IS NULL
         AND origin_server_ts <= ?3 AND (origin_server_ts < ?3 OR pos < ?4)
      ORDER BY origin_server_ts DESC, seq DESC LIMIT ?5"
 );

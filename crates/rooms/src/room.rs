@@ -14,7 +14,7 @@ use ruma::{OwnedEventId, OwnedRoomId, events::TimelineEventType};
 use crate::{
     PushAction,
     model::{Counts, Event, State},
-    receipts::Reads,
+    unread::Reads,
 };
 
 /// Recent events kept in memory for each room: what a woken `/sync` needs.
@@ -97,7 +97,18 @@ pub(crate) struct Applied {
     pub(crate) bump: bool,
     pub(crate) counted: bool,
     pub(crate) push_actions: Vec<PushAction>,
-    pub(crate) redacted: Option<Arc<Pdu>>,
+    pub(crate) redacted: Option<Redacted>,
+}
+
+/// An event that was emptied.
+#[derive(Debug)]
+pub(crate) struct Redacted {
+    /// What is left of it.
+    pub(crate) pdu: Arc<Pdu>,
+    /// Its number.
+    pub(crate) seq: i64,
+    /// Is it one of those that the room counts outside of threads?
+    pub(crate) counted: bool,
 }
 
 impl Room {
@@ -257,7 +268,7 @@ impl Live {
             self.invited -= i64::from(before == Membership::Invite);
         }
         if let Some(redacted) = &applied.redacted {
-            self.redact(redacted, event.pos);
+            self.redact(&redacted.pdu, event.pos);
         }
         if self.recent.len() == RECENT_EVENTS_MAX {
             self.recent.pop_front();

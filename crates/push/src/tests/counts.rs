@@ -7,12 +7,13 @@ use haechi_rooms::{Event, Membership, ReceiptKind};
 use haechi_store::testing::store_test;
 use proptest::{prelude::*, test_runner::TestRunner};
 use ruma::{
-    UInt,
+    UInt, UserId,
     push::{
         Action, NewConditionalPushRule, NewPatternedPushRule, NewPushRule, NewSimplePushRule,
-        PushConditionPowerLevelsCtx, PushConditionRoomCtx, RuleKind,
+        PushConditionPowerLevelsCtx, PushConditionRoomCtx, RuleKind, Ruleset,
     },
     serde::Raw,
+    user_id,
 };
 use serde_json::value::to_raw_value;
 
@@ -20,11 +21,16 @@ use super::*;
 
 const MEMBERS: usize = 4;
 
+/// Threads of a room.
+const THREADS: usize = 2;
+
 /// One step of a history.
 #[derive(Clone, Debug)]
 enum Step {
-    Send(usize, What, bool),
-    Read(usize, usize, Thread),
+    /// What, and in which thread.
+    Send(usize, What, Option<usize>),
+    Read(usize, usize, Thread, ReceiptKind),
+    Redact(usize, usize),
     Rules(usize, Edit),
     Leave(usize),
     Join(usize),
@@ -42,6 +48,11 @@ enum What {
     /// By the name one is called.
     Name(usize),
     Everybody,
+    /// Of an event, mentioning somebody.
+    Edit(usize, Option<usize>),
+    /// What it says nobody knows, but whom it mentions.
+    Encrypted(Option<usize>),
+    Call,
     Topic,
 }
 
@@ -77,8 +88,14 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..MEMBERS).prop_map(What::Mention),
         1 => (0..MEMBERS).prop_map(What::Name),
         1 => Just(What::Everybody),
+        2 => (0..40_usize, prop::option::of(0..MEMBERS)).prop_map(|(event, user)| {
+            What::Edit(event, user)
+        }),
+        1 => prop::option::of(0..MEMBERS).prop_map(What::Encrypted),
+        1 => Just(What::Call),
         1 => Just(What::Topic),
     ];
+    let kind = prop_oneof![Just(ReceiptKind::Public), Just(ReceiptKind::Private)];
     let thread =
         prop_oneof![3 => Just(Thread::Whole), 1 => Just(Thread::Main), 2 => Just(Thread::Own)];
     let edit = prop_oneof![
@@ -95,12 +112,13 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Edit::IgnoreNobody),
     ];
     prop_oneof![
-        8 => (user.clone(), what, any::<bool>()).prop_map(|(user, what, in_thread)| {
-            Step::Send(user, what, in_thread)
+        8 => (user.clone(), what, prop::option::of(0..THREADS)).prop_map(|(user, what, thread)| {
+            Step::Send(user, what, thread)
         }),
-        3 => (user.clone(), 0..40_usize, thread).prop_map(|(user, event, thread)| {
-            Step::Read(user, event, thread)
+        3 => (user.clone(), 0..40_usize, thread, kind).prop_map(|(user, event, thread, kind)| {
+            Step::Read(user, event, thread, kind)
         }),
+        2 => (user.clone(), 0..40_usize).prop_map(|(user, event)| Step::Redact(user, event)),
         3 => (user.clone(), edit).prop_map(|(user, edit)| Step::Rules(user, edit)),
         1 => user.clone().prop_map(Step::Leave),
         2 => user.prop_map(Step::Join),
@@ -118,6 +136,10 @@ struct Naive {
 }
 
 impl Naive {
+    fn redact(&mut self, seq: i64) {
+        self.notified.retain(|(other, _, _)| *other != seq);
+    }
+
     fn read(&mut self, seq: i64) {
         self.whole = seq.max(self.whole);
     }
@@ -148,7 +170,7 @@ struct History {
     naive: Vec<Naive>,
     ignored: Vec<Option<usize>>,
     sent: Vec<OwnedEventId>,
-    root: OwnedEventId,
+    roots: Vec<OwnedEventId>,
 }
 
 impl History {
@@ -158,7 +180,10 @@ impl History {
             users.push(world.user(name).await);
         }
         let room = world.room(&users).await;
-        let root = world.say(&room, &users[0], text("root")).await;
+        let mut roots = Vec::new();
+        for _ in 0..THREADS {
+            roots.push(world.say(&room, &users[0], text("root")).await);
+        }
         let mut history = Self {
             world,
             room,
@@ -166,10 +191,12 @@ impl History {
             naive: Vec::new(),
             ignored: vec![None; MEMBERS],
             sent: Vec::new(),
-            root: root.clone(),
+            roots: roots.clone(),
         };
         history.naive.resize_with(MEMBERS, Naive::default);
-        history.count(&root).await;
+        for root in &roots {
+            history.count(root).await;
+        }
         history
     }
 
@@ -179,7 +206,6 @@ impl History {
         let state = self.room.state();
         let sender = self.users.iter().position(|user| user.nid == event.sender).unwrap();
         let notifies = |index: usize| self.notifies(&event, index);
-        // The default rules, for somebody who is called by no name.
         let mut effects = Vec::new();
         for index in 0..MEMBERS {
             let here = state.membership(self.users[index].user_id.as_str()) == Membership::Join;
@@ -191,9 +217,10 @@ impl History {
                 naive.notified.push((event.seq, thread.clone(), highlight));
             }
         }
-        if matches!(event.pdu.kind().to_string().as_str(), "m.room.message")
-            && !event.pdu.content().contains("m.notice")
-        {
+        // Somebody who has the default rules and is called by no name.
+        let nobody = user_id!("@nobody:elsewhere");
+        let plain = Ruleset::server_default(nobody);
+        if self.judged(&event, &plain, nobody, "no such name").await.is_some() {
             // Who writes has read.
             self.naive[sender].read(event.seq);
         }
@@ -207,11 +234,23 @@ impl History {
             return None;
         }
         let rules = self.world.push.ruleset(user.nid, &user.user_id).await.unwrap();
+        self.judged(event, &rules, &user.user_id, &name(user)).await
+    }
+
+    /// Does it notify somebody of these rules, and is it a highlight?
+    async fn judged(
+        &self,
+        event: &Event,
+        rules: &Ruleset,
+        user: &UserId,
+        called: &str,
+    ) -> Option<bool> {
         let levels = self.room.auth().unwrap().levels().clone();
         let room_id = self.room.room_id.clone();
         let members = UInt::try_from(self.room.joined().len()).unwrap();
-        let context = PushConditionRoomCtx::new(room_id, members, user.user_id.clone(), name(user))
-            .with_power_levels(PushConditionPowerLevelsCtx::from(levels));
+        let context =
+            PushConditionRoomCtx::new(room_id, members, user.to_owned(), called.to_owned())
+                .with_power_levels(PushConditionPowerLevelsCtx::from(levels));
         let mut json: Json = serde_json::from_str(event.pdu.json()).unwrap();
         json["room_id"] = self.room.room_id.as_str().into();
         let raw: Raw<Json> = Raw::from_json(to_raw_value(&json).unwrap());
@@ -221,8 +260,11 @@ impl History {
 
     async fn step(mut self, step: &Step) -> Self {
         match step {
-            Step::Send(user, what, in_thread) => self.send(*user, what, *in_thread).await,
-            Step::Read(user, event, thread) => self.read(*user, *event, *thread).await,
+            Step::Send(user, what, thread) => self.send(*user, what, *thread).await,
+            Step::Read(user, event, thread, kind) => {
+                self.read(*user, *event, *thread, *kind).await;
+            }
+            Step::Redact(user, event) => self.redact(*user, *event).await,
             Step::Rules(user, edit) => self.edit(*user, *edit).await,
             Step::Leave(user) if self.is_joined(*user) && *user > 0 => {
                 self.world.rooms.leave(&self.room, &self.users[*user], None).await.unwrap();
@@ -245,36 +287,20 @@ impl History {
         self.room.joined().contains(&self.users[user].nid)
     }
 
-    async fn send(&mut self, user: usize, what: &What, in_thread: bool) {
-        if !self.is_joined(user) {
+    async fn send(&mut self, user: usize, what: &What, thread: Option<usize>) {
+        if !self.is_joined(user) || (matches!(what, What::Topic) && user > 0) {
             return;
         }
-        let mut kind = "m.room.message";
-        let mut content = match what {
-            What::Text | What::Reaction | What::Topic => text("hello"),
-            What::Keyword => text("have some kimchi"),
-            What::Notice => json!({ "msgtype": "m.notice", "body": "beep" }),
-            What::Mention(other) => mention(&[&self.users[*other].user_id]),
-            What::Name(other) => text(&format!("hey {}!", name(&self.users[*other]))),
-            What::Everybody => {
-                json!({ "msgtype": "m.text", "body": "all", "m.mentions": { "room": true } })
-            }
-        };
-        if in_thread {
-            content["m.relates_to"] = json!({ "rel_type": "m.thread", "event_id": self.root });
-        }
-        if let What::Reaction = what {
-            kind = "m.reaction";
-            content = json!({ "m.relates_to": {
-                "rel_type": "m.annotation", "event_id": self.root, "key": "+" } });
+        let (kind, mut content) = self.content(what);
+        if let Some(thread) = thread
+            && content.get("m.relates_to").is_none()
+        {
+            let relation = json!({ "rel_type": "m.thread", "event_id": self.roots[thread] });
+            content["m.relates_to"] = relation;
         }
         let sender = &self.users[user];
         let event_id = if let What::Topic = what {
-            if user > 0 {
-                return;
-            }
-            let topic = json!({ "topic": self.sent.len().to_string() });
-            let event = NewEvent::state("m.room.topic", "", &topic);
+            let event = NewEvent::state(kind, "", &content);
             self.world.rooms.append(&self.room, sender, event, None).await.unwrap()
         } else {
             self.world.send(&self.room, sender, kind, content).await
@@ -282,7 +308,67 @@ impl History {
         self.count(&event_id).await;
     }
 
-    async fn read(&mut self, user: usize, event: usize, thread: Thread) {
+    /// Type and content.
+    fn content(&self, what: &What) -> (&'static str, Json) {
+        let mentions = |user: &Option<usize>| match user {
+            Some(user) => json!({ "user_ids": [self.users[*user].user_id] }),
+            None => json!({}),
+        };
+        let content = match what {
+            What::Text => text("hello"),
+            What::Keyword => text("have some kimchi"),
+            What::Notice => json!({ "msgtype": "m.notice", "body": "beep" }),
+            What::Mention(other) => mention(&[&self.users[*other].user_id]),
+            What::Name(other) => text(&format!("hey {}!", name(&self.users[*other]))),
+            What::Everybody => {
+                json!({ "msgtype": "m.text", "body": "all", "m.mentions": { "room": true } })
+            }
+            What::Edit(event, user) => json!({
+                "msgtype": "m.text", "body": "* kimchi", "m.mentions": mentions(user),
+                "m.new_content": { "msgtype": "m.text", "body": "kimchi" },
+                "m.relates_to": {
+                    "rel_type": "m.replace", "event_id": self.sent[event % self.sent.len()] },
+            }),
+            What::Encrypted(user) => {
+                let content = json!({
+                    "algorithm": "m.megolm.v1.aes-sha2", "ciphertext": "x", "session_id": "x",
+                    "m.mentions": mentions(user) });
+                return ("m.room.encrypted", content);
+            }
+            What::Call => {
+                let content =
+                    json!({ "call_id": "1", "lifetime": 1, "version": "1", "party_id": "x" });
+                return ("m.call.invite", content);
+            }
+            What::Reaction => {
+                let content = json!({ "m.relates_to": {
+                    "rel_type": "m.annotation", "event_id": self.roots[0], "key": "+" } });
+                return ("m.reaction", content);
+            }
+            What::Topic => {
+                return ("m.room.topic", json!({ "topic": self.sent.len().to_string() }));
+            }
+        };
+        ("m.room.message", content)
+    }
+
+    /// What the rules do not allow changes nothing; nor does it to redact twice.
+    async fn redact(&mut self, user: usize, event: usize) {
+        let event_id = self.sent[event % self.sent.len()].clone();
+        let event = self.world.rooms.any_event(&self.room, &event_id).await.unwrap().unwrap();
+        let redaction = NewEvent {
+            redacts: Some(event_id),
+            ..NewEvent::message(TimelineEventType::RoomRedaction, "{}".to_owned())
+        };
+        let sender = &self.users[user];
+        let done = self.world.rooms.append(&self.room, sender, redaction, None).await;
+        if let Ok(redaction) = done {
+            self.naive.iter_mut().for_each(|naive| naive.redact(event.seq));
+            self.count(&redaction).await;
+        }
+    }
+
+    async fn read(&mut self, user: usize, event: usize, thread: Thread, kind: ReceiptKind) {
         if !self.is_joined(user) {
             return;
         }
@@ -294,7 +380,6 @@ impl History {
             (Thread::Main | Thread::Own, _) => ("main".to_owned(), None),
         };
         let (room, actor) = (&self.room, &self.users[user]);
-        let kind = ReceiptKind::Public;
         self.world.rooms.set_receipt(room, actor, kind, &name, event_id).await.unwrap();
         match &*name {
             "" => self.naive[user].read(event.seq),
@@ -404,18 +489,21 @@ async fn both_engines_count_alike(db: TestDb) {
         for step in [
             Step::Rules(1, Edit::Keyword),
             Step::Rules(2, Edit::Mute),
-            Step::Send(0, What::Keyword, false),
-            Step::Send(0, What::Mention(2), true),
-            Step::Send(1, What::Text, round == 1),
-            Step::Read(1, 2 + round, Thread::Own),
+            Step::Send(0, What::Keyword, None),
+            Step::Send(0, What::Mention(2), Some(0)),
+            Step::Send(1, What::Text, (round == 1).then_some(1)),
+            Step::Read(1, 2 + round, Thread::Own, ReceiptKind::Private),
             Step::Rules(2, Edit::Unmute),
-            Step::Send(0, What::Everybody, false),
+            Step::Send(0, What::Everybody, None),
+            Step::Redact(0, 5 + round),
             Step::Leave(3),
+            Step::Send(0, What::Edit(3, Some(1)), None),
+            Step::Redact(0, 4),
             Step::Restart,
-            Step::Send(0, What::Notice, false),
+            Step::Send(0, What::Notice, None),
             Step::Join(3),
-            Step::Send(0, What::Mention(3), false),
-            Step::Read(2, 4 + round, Thread::Whole),
+            Step::Send(0, What::Mention(3), None),
+            Step::Read(2, 4 + round, Thread::Whole, ReceiptKind::Public),
         ] {
             history = history.step(&step).await;
             history.check(&step).await;

@@ -3,6 +3,7 @@
 mod append;
 mod load;
 mod row;
+mod tail;
 
 pub use append::PushAction;
 pub(crate) use append::{Append, Appended, Base, CreateRoom, Created, Draft, Relation};
