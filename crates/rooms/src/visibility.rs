@@ -105,6 +105,11 @@ impl Rooms {
         {
             return Ok(View::ALL);
         }
+        self.load_view(room, user).await
+    }
+
+    /// The same with every change of membership in it.
+    async fn load_view(&self, room: &Room, user: &UserId) -> Result<View> {
         Ok(self.0.db.read(LoadView { room: room.nid, user: user.to_string() }).await?)
     }
 
@@ -154,7 +159,7 @@ impl Rooms {
         since: i64,
         until: i64,
     ) -> Result<Stay> {
-        let view = self.view(room, user).await?;
+        let view = self.load_view(room, user).await?;
         let end = view.memberships.partition_point(|(seq, _)| *seq <= until);
         let memberships = &view.memberships[..end];
         let (before, after) =

@@ -26,9 +26,9 @@ const LOG_PAGES: c_int = 16_384;
 /// writer itself copies what the thread left. It waits for that moment until it is so little: 2 MiB.
 const REST_PAGES: c_int = 512;
 
-/// Log size at which the writer copies the rest however much it is: 512 MiB. Beyond that the log
+/// Log size at which the writer copies the rest however much it is: 96 MiB. Beyond that the log
 /// grows only while a read is older than it.
-const LOG_PAGES_MAX: c_int = 131_072;
+const LOG_PAGES_MAX: c_int = 24_576;
 
 /// Starts the thread, and has the writer's connection wake it as the log grows.
 ///
