@@ -265,12 +265,17 @@ impl Hub {
         loop {
             match changes.recv().await {
                 Ok(room) => {
-                    let serial = self.0.typing_serial.fetch_add(1, Ordering::AcqRel) + 1;
-                    for user in self.audience(room).await {
-                        if let Some(listener) = self.find(user) {
-                            listener.state.lock().typing.insert(room, serial);
-                            listener.notify.notify_waiters();
-                        }
+                    let serial = self.0.typing_serial.load(Ordering::Acquire) + 1;
+                    let users = self.audience(room).await;
+                    let listeners: Vec<_> =
+                        users.into_iter().filter_map(|user| self.find(user)).collect();
+                    for listener in &listeners {
+                        listener.state.lock().typing.insert(room, serial);
+                    }
+                    // Not before all have it: a token that names it says that its holder was told.
+                    self.0.typing_serial.store(serial, Ordering::Release);
+                    for listener in listeners {
+                        listener.notify.notify_waiters();
                     }
                 }
                 // Missed typing is not worth more than going on with the next.
