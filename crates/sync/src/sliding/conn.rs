@@ -99,8 +99,12 @@ pub(crate) struct Shared {
 impl Shared {
     /// A request has come; one that still waits on this connection is told.
     pub(crate) fn arrive(&self) -> Turn {
-        self.arrived.send_modify(|arrived| *arrived += 1);
-        Turn(self.arrived.subscribe())
+        let mut own = 0;
+        self.arrived.send_modify(|arrived| {
+            *arrived += 1;
+            own = *arrived;
+        });
+        Turn { own, arrived: self.arrived.subscribe() }
     }
 
     pub(crate) async fn lock(&self) -> MutexGuard<'_, Connection> {
@@ -109,12 +113,16 @@ impl Shared {
 }
 
 /// A request's place among those of its connection.
-pub(crate) struct Turn(watch::Receiver<u64>);
+pub(crate) struct Turn {
+    own: u64,
+    arrived: watch::Receiver<u64>,
+}
 
 impl Turn {
     /// Waits until a newer request has come: then nobody reads the answer to this one.
     pub(crate) async fn is_over(&mut self) {
-        if self.0.changed().await.is_err() {
+        let own = self.own;
+        if self.arrived.wait_for(|arrived| *arrived > own).await.is_err() {
             // The connection itself is gone; its requests end at their own time.
             std::future::pending::<()>().await;
         }

@@ -63,18 +63,18 @@ impl Sync {
             Some(_) => inner.connections.find(viewer, &name).ok_or(SyncError::UnknownPos)?,
         };
         let mut turn = shared.arrive();
-        let mut conn = shared.lock().await;
-        let mut since = match pos {
-            None => None,
-            Some((serial, token)) => {
-                conn.go_to(serial)?;
-                Some(token)
-            }
+        let mut conn = tokio::select! {
+            biased;
+            conn = shared.lock() => conn,
+            () = turn.is_over() => return Ok(given_up(request)),
         };
-        if let Some(since) = &since
-            && !inner.hub.reach(&since.positions, CATCH_UP_MAX).await
-        {
-            return Err(SyncError::Behind);
+        let mut since = None;
+        if let Some((serial, token)) = pos {
+            conn.go_to(serial)?;
+            if !inner.hub.reach(&token.positions, CATCH_UP_MAX).await {
+                return Err(SyncError::Behind);
+            }
+            since = Some(token);
         }
         inner.forget_delivered(request).await?;
         let patience = request.body.timeout.unwrap_or_default();
@@ -84,12 +84,11 @@ impl Sync {
             tokio::time::sleep_until(turn).await;
         }
         let is_first = since.is_none();
-        let mut conn_since = since.clone();
         loop {
             let changed = listener.changed();
             let typing = inner.hub.typing_now();
             let until = inner.hub.horizon().await;
-            let sorted = match &conn_since {
+            let sorted = match &since {
                 None => Sorted::default(),
                 Some(since) => inner.news(&listener, viewer, since, &until).await?,
             };
@@ -109,19 +108,21 @@ impl Sync {
             // What was looked at and concerned nobody need not be looked at again; rooms keep their
             // own places.
             conn.keep(attempt);
-            conn_since = Some(next.clone());
             since = Some(next);
             tokio::select! {
                 () = changed => {}
                 () = tokio::time::sleep_until(deadline) => {}
                 () = async { drop(closing.wait_for(|closing| *closing).await) } => {}
-                () = turn.is_over() => {
-                    let pos = request.body.pos.clone().unwrap_or_default();
-                    return Ok(Response { pos, ..Response::default() });
-                }
+                () = turn.is_over() => return Ok(given_up(request)),
             }
         }
     }
+}
+
+/// The answer to a request that nobody waits for any more: come back with what you have.
+fn given_up(request: &Request) -> Response {
+    let pos = request.body.pos.clone().unwrap_or_default();
+    Response { pos, ..Response::default() }
 }
 
 impl Inner {
