@@ -16,6 +16,7 @@ RETRY_SECS = 0.05
 TIMELINE_LIMIT = 500
 SYNC_WAIT_MS = 2_000
 KEYS_PER_UPLOAD = 20
+KEYS_KEPT = 200
 FILTER = f'{{"room":{{"timeline":{{"limit":{TIMELINE_LIMIT}}}}},"presence":{{"types":[]}}}}'
 
 
@@ -152,15 +153,17 @@ class Load:
             person.counter += 1
             await asyncio.sleep(0.05)
 
-    async def upload_keys(self, person: Person) -> None:
-        """Fresh one-time keys."""
-        keys = {f"signed_curve25519:{unique('k')}": {"key": unique("key"), "signatures": {}} for _ in range(KEYS_PER_UPLOAD)}
-        await self.insist(person, "POST", "/v3/keys/upload", body={"one_time_keys": keys})
+    async def upload_keys(self, person: Person, count: int = KEYS_PER_UPLOAD) -> int:
+        """Fresh one-time keys; returns how many the server holds now."""
+        keys = {f"signed_curve25519:{unique('k')}": {"key": unique("key"), "signatures": {}} for _ in range(count)}
+        answer = await self.insist(person, "POST", "/v3/keys/upload", body={"one_time_keys": keys})
+        return answer.body["one_time_key_counts"].get("signed_curve25519", 0)
 
     async def keep_keys(self, person: Person) -> None:
-        """Uploads more keys as they are claimed."""
+        """Uploads more keys as they are claimed, as clients do; a device may hold only so many."""
+        held = 0
         while self.sending:
-            await self.upload_keys(person)
+            held = await self.upload_keys(person, KEYS_PER_UPLOAD if held < KEYS_KEPT else 0)
             await asyncio.sleep(0.1)
 
     async def claim_keys(self, person: Person) -> None:

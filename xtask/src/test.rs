@@ -83,7 +83,7 @@ fn dependencies() -> Result<()> {
         eprintln!("advisories were NOT checked: their list could not be fetched");
         return Ok(());
     }
-    shell::run(&mut cargo(&["deny", "check", "--disable-fetch", "advisories"]))
+    shell::run(&mut cargo(&["deny", "--offline", "check", "advisories"]))
 }
 
 /// Runs every step, however many fail, and tells at the end which did.

@@ -14,7 +14,7 @@ use haechi_sync::Sync;
 use moka::sync::Cache;
 use ruma::UserId;
 
-use crate::{Error, Result};
+use crate::{Error, Relays, Result};
 
 /// How the API behaves.
 #[derive(Clone, Debug)]
@@ -27,6 +27,8 @@ pub struct Settings {
     pub default_room_version: RoomVersion,
     /// Is media also served by the old paths, to whoever asks without an access token?
     pub media_without_token: bool,
+    /// Relays for calls, if there are any.
+    pub relays: Option<Relays>,
 }
 
 /// Who may register.

@@ -51,6 +51,9 @@ impl From<RoomError> for Error {
                 ApiError::unsupported_room_version(sentence(&error.to_string()))
             }
             RoomError::AliasInUse => ApiError::room_in_use(sentence(&error.to_string())),
+            RoomError::AnnotatedBefore => {
+                ApiError::duplicate_annotation(sentence(&error.to_string()))
+            }
             RoomError::BadAlias(_) => ApiError::bad_alias(sentence(&error.to_string())),
             RoomError::InvalidState(why) => ApiError::invalid_room_state(sentence(&why)),
             RoomError::Contended => ApiError::unavailable(),

@@ -22,6 +22,7 @@ mod keys;
 mod login;
 mod media;
 mod openid;
+mod own_body;
 mod presence;
 mod profile;
 mod push;
@@ -39,6 +40,7 @@ use axum::Router;
 
 pub use app::{App, FilterCache, Handles, RegistrationMode, Settings};
 pub use error::{Error, Result};
+pub use voip::Relays;
 
 /// Adds the endpoints of one area.
 type Area = fn(Router<App>) -> Router<App>;

@@ -3,21 +3,18 @@
 use std::sync::Arc;
 
 use axum::Router;
-use bytes::BufMut;
 use haechi_http::{ApiError, Call, RouterExt as _, Session};
 use haechi_matrix::filter::SyncFilter;
 use haechi_sync::{SyncError, Viewer, sliding, v3};
-use http::HeaderValue;
-use ruma::api::{
-    IncomingRequest, Metadata, OutgoingBody, OutgoingResponse,
-    client::sync::sync_events::{
-        v3::{Filter, Request},
-        v5,
-    },
-    error::{DeserializationError, Error as RumaError, IntoHttpError},
+use ruma::api::client::sync::sync_events::{
+    v3::{Filter, Request},
+    v5,
 };
 
-use crate::{App, Error, Result};
+use crate::{
+    App, Error, Result,
+    own_body::{Json, OwnBody},
+};
 
 pub(crate) fn routes(router: Router<App>) -> Router<App> {
     router.endpoint(sync).endpoint(sliding)
@@ -39,56 +36,8 @@ impl From<SyncError> for Error {
     }
 }
 
-/// Ruma's request, answered with a body of our own making.
-struct OwnBody<R>(R);
-
 type SyncRequest = OwnBody<Request>;
 type SlidingRequest = OwnBody<v5::Request>;
-
-/// A body that is JSON already.
-pub(crate) struct Json(pub(crate) Vec<u8>);
-
-impl<R: Metadata> Metadata for OwnBody<R> {
-    const METHOD: http::Method = R::METHOD;
-    const RATE_LIMITED: bool = R::RATE_LIMITED;
-    type Authentication = R::Authentication;
-    type PathBuilder = R::PathBuilder;
-    const PATH_BUILDER: Self::PathBuilder = R::PATH_BUILDER;
-}
-
-impl<R: IncomingRequest> IncomingRequest for OwnBody<R> {
-    type EndpointError = RumaError;
-    type OutgoingResponse = Json;
-
-    fn try_from_http_request_inner(
-        request: http::Request<&[u8]>,
-        path_args: &[&str],
-    ) -> Result<Self, DeserializationError> {
-        R::try_from_http_request_inner(request, path_args).map(Self)
-    }
-}
-
-impl OutgoingResponse for Json {
-    type Body = Self;
-
-    fn try_into_http_response_inner(self) -> Result<http::Response<Self>, IntoHttpError> {
-        Ok(http::Response::new(self))
-    }
-}
-
-impl OutgoingBody for Json {
-    type Error = std::convert::Infallible;
-
-    fn content_type(&self) -> Option<HeaderValue> {
-        Some(HeaderValue::from_static("application/json"))
-    }
-
-    fn try_into_buf<T: Default + BufMut + AsRef<[u8]>>(self) -> Result<T, Self::Error> {
-        let mut buf = T::default();
-        buf.put_slice(&self.0);
-        Ok(buf)
-    }
-}
 
 /// The caller as sync knows them.
 pub(crate) fn viewer(session: &Session) -> Viewer {

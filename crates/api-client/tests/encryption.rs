@@ -97,6 +97,7 @@ impl Server {
                 registration: RegistrationMode::Open,
                 default_room_version: RoomVersion::V12,
                 media_without_token: false,
+                relays: None,
             },
             limiter: RateLimiter::off(),
             accounts: accounts.clone(),

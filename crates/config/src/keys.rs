@@ -304,6 +304,26 @@ pub const KEYS: &[Key] = &[
          such messages.",
     ),
     key(
+        "turn.uris",
+        Kind::Texts,
+        "[]",
+        "Relays (TURN servers, such as coturn) that clients may use for calls, for example \
+         `turn:turn.haechi.example?transport=udp`. Calls between networks seldom work without one.",
+    ),
+    unset(
+        "turn.shared_secret_file",
+        Kind::Text,
+        "\"/run/secrets/haechi-turn\"",
+        "A file with the secret that the relays share with this server (coturn: \
+         `static-auth-secret`). From it each user gets a password for a while.",
+    ),
+    key(
+        "turn.user_lifetime_ms",
+        Kind::Integer(60_000, 2_592_000_000),
+        "86400000",
+        "How long such a password is good, in milliseconds.",
+    ),
+    key(
         "limits.connections_max",
         Kind::Integer(16, 10_000_000),
         "65536",

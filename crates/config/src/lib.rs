@@ -18,6 +18,7 @@ mod layers;
 mod render;
 mod secret;
 mod sections;
+mod turn;
 
 pub use database::{Database, DatabaseTarget};
 pub use error::{ConfigError, Problem};
@@ -29,3 +30,4 @@ pub use sections::{
     Config, Limits, Log, LogFormat, Media, Presence, PresenceMode, Push, PushBadge, RateLimits,
     Registration, Tls,
 };
+pub use turn::Turn;

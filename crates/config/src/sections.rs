@@ -11,7 +11,7 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::{Database, DatabaseTarget, Problem};
+use crate::{Database, DatabaseTarget, Problem, Turn};
 
 /// The whole configuration, checked.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -47,6 +47,8 @@ pub struct Config {
     pub log: Log,
     /// Push notifications.
     pub push: Push,
+    /// Relays for calls.
+    pub turn: Turn,
     /// Bounds of the whole server.
     pub limits: Limits,
 }
@@ -75,6 +77,7 @@ impl Config {
         self.database.validate(problems);
         self.media.validate(problems);
         self.tls.validate(problems);
+        self.turn.validate(problems);
     }
 
     /// Which database to open. Reads `database.password_file` if there is one.

@@ -93,6 +93,10 @@ fn rules_across_keys_are_checked() {
         ("[database]\npassword_file = 'x'", "SQLite has no passwords"),
         ("[database]\nurl = 'postgres://a@h/d'\npassword_file = 'missing'", "cannot read missing"),
         ("[media]\nurl_preview_deny = ['*.example.org']", "is no host name"),
+        ("[turn]\nuris = ['turn:relay.example']", "go together"),
+        ("[turn]\nshared_secret_file = 'missing'", "go together"),
+        ("[turn]\nuris = ['relay']\nshared_secret_file = 'missing'", "`relay` in `turn.uris`"),
+        ("[turn]\nuris = ['turn:relay']\nshared_secret_file = 'missing'", "missing: No such"),
     ] {
         let text = problem(with_file(&format!("server_name = 'a.example'\n{extra}")));
         assert!(text.contains(part), "no `{part}` in\n{text}");
@@ -138,9 +142,11 @@ fn list_of_keys_and_structs_agree() {
         assert!(Key::find(key.path).is_some());
         let example = match key.path {
             // these name files, which have to be there
-            "tls.cert_file" | "tls.key_file" | "database.password_file" => {
-                format!("'{}'", there.display())
-            }
+            "tls.cert_file"
+            | "tls.key_file"
+            | "database.password_file"
+            | "turn.shared_secret_file" => format!("'{}'", there.display()),
+            "turn.uris" => "['turn:relay.example']".into(),
             "database.url" => "'postgres://haechi@db/haechi'".into(),
             _ => key.example.to_owned(),
         };

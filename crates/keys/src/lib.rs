@@ -44,7 +44,8 @@ pub use model::{
 };
 
 /// The tables of this crate. They come after those of `accounts`.
-pub static SCHEMA: Schema = schema!("keys": "0001_keys", "0002_to_device", "0003_backup");
+pub static SCHEMA: Schema =
+    schema!("keys": "0001_keys", "0002_to_device", "0003_backup", "0004_to_device_order");
 
 /// The keys of all users. Clones share one cache.
 #[derive(Clone)]

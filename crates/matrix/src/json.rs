@@ -168,7 +168,7 @@ pub fn write_str(out: &mut String, text: &str) {
 }
 
 /// Appends `,"key":"text"`; `key` must need no escapes.
-pub(crate) fn write_member(out: &mut String, key: &str, text: &str) {
+pub fn write_member(out: &mut String, key: &str, text: &str) {
     out.push_str(",\"");
     out.push_str(key);
     out.push_str("\":");

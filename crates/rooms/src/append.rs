@@ -75,7 +75,8 @@ pub(crate) struct Pending {
 impl Rooms {
     /// Appends one event and returns its id once it is durable.
     ///
-    /// With a transaction id, the same request again returns the id of the first. A state event that
+    /// The same reaction of the same sender to the same event is refused
+    /// ([`RoomError::AnnotatedBefore`]). With a transaction id, the same request again returns the id of the first. A state event that
     /// would change nothing returns the id of the one in force.
     pub async fn append(
         &self,
@@ -122,6 +123,10 @@ impl Rooms {
                 Appended::Duplicate(event_id) => {
                     room.head.lock().valid = false;
                     return Ok(event_id);
+                }
+                Appended::AnnotatedBefore => {
+                    room.head.lock().valid = false;
+                    return Err(RoomError::AnnotatedBefore);
                 }
                 Appended::StateMoved => {
                     room.head.lock().valid = false;

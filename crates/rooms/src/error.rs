@@ -30,6 +30,9 @@ pub enum RoomError {
     /// `M_BAD_ALIAS`: the room is to be named by an alias that leads elsewhere or nowhere.
     #[error("the alias {0} does not lead to this room")]
     BadAlias(String),
+    /// `M_DUPLICATE_ANNOTATION`: the sender has reacted in this way before.
+    #[error("you have reacted like that before")]
+    AnnotatedBefore,
     /// `M_INVALID_ROOM_STATE`: the initial state contradicts itself.
     #[error("{0}")]
     InvalidState(String),

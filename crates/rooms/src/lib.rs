@@ -67,8 +67,7 @@ pub use unread::Unread;
 pub use visibility::Stay;
 
 /// The tables of this crate.
-pub static SCHEMA: Schema =
-    schema!("rooms": "0001_rooms", "0002_threads", "0003_search", "0004_reports");
+pub static SCHEMA: Schema = schema!("rooms": "0001_rooms", "0002_threads", "0003_search", "0004_reports", "0005_annotations");
 
 /// Rooms kept in memory. Each holds its state and its newest events.
 const ROOMS_CACHED_MAX: u64 = 20_000;

@@ -1,6 +1,6 @@
 //! Who may see which event (spec, "Room History Visibility").
 
-use std::{str::FromStr, sync::Arc};
+use std::{borrow::Cow, str::FromStr, sync::Arc};
 
 use haechi_base::RoomNid;
 use haechi_matrix::auth::{Membership, Sight, Visibility, may_see};
@@ -19,12 +19,18 @@ sql!(
 #[derive(Clone, Debug)]
 pub(crate) struct View {
     /// From which event on which visibility holds.
-    visibilities: Vec<(i64, Visibility)>,
+    visibilities: Cow<'static, [(i64, Visibility)]>,
     /// From which event on which membership of the user holds.
-    memberships: Vec<(i64, Membership)>,
+    memberships: Cow<'static, [(i64, Membership)]>,
 }
 
 impl View {
+    /// Of a member from whom nothing is hidden.
+    const ALL: Self = Self {
+        visibilities: Cow::Borrowed(&[]),
+        memberships: Cow::Borrowed(&[(0, Membership::Join)]),
+    };
+
     /// Is the user in the room now?
     pub(crate) fn is_joined(&self) -> bool {
         self.memberships.last().is_some_and(|(_, membership)| *membership == Membership::Join)
@@ -91,8 +97,19 @@ fn around<T: Copy>(changes: &[(i64, T)], seq: i64) -> (Option<T>, Option<T>) {
 }
 
 impl Rooms {
-    /// What the user may see of the room.
+    /// What the user may see of the room. For a member of a room that never hid anything from its
+    /// members, which is most of them, memory knows.
     pub(crate) async fn view(&self, room: &Arc<Room>, user: &UserId) -> Result<View> {
+        if room.is_open_since(1)
+            && room.live.read().state.membership(user.as_str()) == Membership::Join
+        {
+            return Ok(View::ALL);
+        }
+        self.load_view(room, user).await
+    }
+
+    /// The same with every change of membership in it.
+    async fn load_view(&self, room: &Room, user: &UserId) -> Result<View> {
         Ok(self.0.db.read(LoadView { room: room.nid, user: user.to_string() }).await?)
     }
 
@@ -142,7 +159,7 @@ impl Rooms {
         since: i64,
         until: i64,
     ) -> Result<Stay> {
-        let view = self.view(room, user).await?;
+        let view = self.load_view(room, user).await?;
         let end = view.memberships.partition_point(|(seq, _)| *seq <= until);
         let memberships = &view.memberships[..end];
         let (before, after) =
@@ -201,8 +218,8 @@ impl Work for LoadView {
             )
             .await?;
         Ok(View {
-            visibilities: parsed(visibilities, Visibility::Shared),
-            memberships: parsed(memberships, Membership::Leave),
+            visibilities: parsed(visibilities, Visibility::Shared).into(),
+            memberships: parsed(memberships, Membership::Leave).into(),
         })
     }
 }

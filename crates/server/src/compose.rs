@@ -4,7 +4,7 @@ use std::{fs, num::NonZeroU32, num::NonZeroUsize, sync::Arc};
 
 use anyhow::{Context as _, anyhow};
 use haechi_accounts::{AccountSettings, Accounts, DeviceHooks, Presence};
-use haechi_api_client::{App, FilterCache, Handles, RegistrationMode, Settings};
+use haechi_api_client::{App, FilterCache, Handles, RegistrationMode, Relays, Settings};
 use haechi_base::Clock;
 use haechi_blob::Blob;
 use haechi_config::{Config, DatabaseTarget, PushBadge, RateLimits, Registration};
@@ -81,11 +81,11 @@ pub(crate) async fn compose(
         users,
         accounts.clone(),
         keys.clone(),
-        clock,
+        clock.clone(),
         closing,
     );
     let app = App::new(Handles {
-        settings: settings(config)?,
+        settings: settings(config, &clock)?,
         limiter: limiter(&config.rate_limits),
         accounts: accounts.clone(),
         presence: presence.clone(),
@@ -210,8 +210,14 @@ fn media(config: &Config, db: &Db, clock: &Clock) -> anyhow::Result<Media> {
     Media::new(settings, db.clone(), blob, clock.clone()).context("cannot set up URL previews")
 }
 
-fn settings(config: &Config) -> anyhow::Result<Settings> {
+fn settings(config: &Config, clock: &Clock) -> anyhow::Result<Settings> {
+    let secret = config.turn.shared_secret().map_err(|problem| anyhow!("{problem}"))?;
+    let relays = secret.map(|secret| {
+        let lifetime = config.turn.user_lifetime();
+        Relays::new(config.turn.uris.clone(), secret.expose(), lifetime, clock.clone())
+    });
     Ok(Settings {
+        relays,
         public_base_url: config.public_base_url.clone(),
         registration: match config.registration {
             Registration::Open => RegistrationMode::Open,

@@ -116,6 +116,7 @@ impl TestServer {
                 registration,
                 default_room_version: RoomVersion::V12,
                 media_without_token: false,
+                relays: None,
             },
             limiter: RateLimiter::off(),
             accounts: accounts.clone(),

@@ -97,6 +97,32 @@ async def a_second_connection(c: Contract) -> None:
 
 
 @scenario
+async def a_request_that_was_given_up(c: Contract) -> None:
+    alice, bob = await c.user(), await c.user()
+    room_id = await c.room(alice, bob)
+    slider = Slider(c, bob, room_id)
+    await slider.ask()
+
+    def again() -> asyncio.Task[dict[str, Any]]:
+        twin = Slider(c, bob, room_id)
+        twin.pos = slider.pos
+        return asyncio.create_task(twin.ask(30_000))
+
+    for number in range(5):
+        ended, waiting = await asyncio.wait([again(), again()], timeout=10, return_when=asyncio.FIRST_COMPLETED)
+        told = [task.result()["rooms"] for task in ended]
+        c.check(bool(told) and not any(told), f"of two requests the one that came first ends: {told}")
+        sent = await c.send(alice, room_id, f"message {number}")
+        given_up = [again() for _ in range(3)]
+        answers = [(await task)["rooms"].get(room_id) for task in waiting]
+        told = [room["timeline"] for room in answers if room] + [await slider.until(room_id, "timeline")]
+        for task in given_up:
+            task.cancel()
+        ids = [[e["event_id"] for e in timeline] for timeline in told]
+        c.check(all(each == [sent] for each in ids), f"each answer tells the message: {ids}, not {sent}")
+
+
+@scenario
 async def an_invite_after_a_knock(c: Contract) -> None:
     alice, bob = await c.user(), await c.user()
     rule = {"type": "m.room.join_rules", "content": {"join_rule": "knock"}}

@@ -36,7 +36,8 @@ pub(crate) async fn an_encrypted_room() -> Result<()> {
         his.say(&format!("answer {n}")).await?;
         hers.hear(&format!("answer {n}")).await?;
     }
-    ensure!(hers.texts().await == his.texts().await, "both must see the same order");
+    let (here, there) = (hers.texts().await, his.texts().await);
+    ensure!(here == there, "both must see the same order: {here:?} and {there:?}");
     Ok(())
 }
 

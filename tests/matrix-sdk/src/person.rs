@@ -10,9 +10,12 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use eyeball_im::VectorDiff;
 use matrix_sdk::{
     Client, Room, RoomState, ThreadingSupport,
+    deserialized_responses::TimelineEvent,
     encryption::{BackupDownloadStrategy, EncryptionSettings},
+    event_cache::{RoomEventCacheSubscriber, RoomEventCacheUpdate},
     ruma::{
         OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId,
         api::client::{
@@ -31,11 +34,15 @@ use matrix_sdk_ui::{
     timeline::{EventTimelineItem, RoomExt, Timeline},
 };
 use tempfile::TempDir;
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, sleep, timeout},
+};
 
 /// What every account here uses.
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 const LIMIT: Duration = Duration::from_secs(30);
+const CREATE: &str = "m.room.create";
 
 /// One user on one device, syncing as Element X does.
 pub(crate) struct Person {
@@ -43,6 +50,8 @@ pub(crate) struct Person {
     pub(crate) name: String,
     pub(crate) sync: Arc<SyncService>,
     store: Arc<TempDir>,
+    /// Rooms that are being looked at: the client keeps their events in memory.
+    shown: Mutex<Vec<RoomEventCacheSubscriber>>,
 }
 
 impl Person {
@@ -83,7 +92,7 @@ impl Person {
         client.event_cache().subscribe()?;
         let sync = SyncService::builder(client.clone()).build().await?;
         sync.start().await;
-        Ok(Self { client, name, sync: Arc::new(sync), store })
+        Ok(Self { client, name, sync: Arc::new(sync), store, shown: Mutex::default() })
     }
 
     /// The user id.
@@ -121,15 +130,31 @@ impl Person {
             other.room(&room_id, RoomState::Invited).await?.join().await?;
         }
         for person in others.iter().copied().chain([self]) {
-            let room = person.room(&room_id, RoomState::Joined).await?;
-            person.sync.room_list_service().subscribe_to_rooms(&[&room_id]).await;
-            let all = others.len() as u64 + 1;
-            until(&format!("{}: {all} members", person.name), || async {
-                (room.joined_members_count() == all).then_some(())
-            })
-            .await?;
+            person.open(&room_id, others.len() as u64 + 1).await?;
         }
         Ok(room_id)
+    }
+
+    /// Looks at a new room as an app that shows it, until the client has all of it.
+    ///
+    /// The room is quiet then. matrix-sdk 0.18 applies a change twice that comes while a timeline is
+    /// being made, and later ones at wrong places.
+    pub(crate) async fn open(&self, room_id: &RoomId, members: u64) -> Result<Room> {
+        let room = self.room(room_id, RoomState::Joined).await?;
+        let (cache, _guard) = room.event_cache().await?;
+        let (_, mut changes) = cache.subscribe().await?;
+        self.sync.room_list_service().subscribe_to_rooms(&[room_id]).await;
+        let beginning = async {
+            while !has_create(&changes.recv().await?) {}
+            anyhow::Ok(())
+        };
+        timeout(LIMIT, beginning).await.context("waited in vain for the room's beginning")??;
+        self.shown.lock().await.push(changes);
+        until(&format!("{}: {members} members", self.name), || async {
+            (room.joined_members_count() == members).then_some(())
+        })
+        .await?;
+        Ok(room)
     }
 
     /// The live timeline of a joined room.
@@ -220,6 +245,24 @@ impl Chat {
         }
         bail!("{}: the beginning was not reached", self.name)
     }
+}
+
+/// Does the change bring the first event of a room?
+fn has_create(update: &RoomEventCacheUpdate) -> bool {
+    let RoomEventCacheUpdate::UpdateTimelineEvents(update) = update else { return false };
+    let is_create = |event: &TimelineEvent| {
+        event.raw().get_field::<String>("type").is_ok_and(|kind| kind.as_deref() == Some(CREATE))
+    };
+    update.diffs.iter().any(|diff| match diff {
+        VectorDiff::Append { values } | VectorDiff::Reset { values } => {
+            values.iter().any(is_create)
+        }
+        VectorDiff::PushFront { value }
+        | VectorDiff::PushBack { value }
+        | VectorDiff::Insert { value, .. }
+        | VectorDiff::Set { value, .. } => is_create(value),
+        _ => false,
+    })
 }
 
 /// The text of a message.

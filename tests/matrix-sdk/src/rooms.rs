@@ -49,7 +49,8 @@ pub(crate) async fn an_invite_shows_up_and_two_people_chat() -> Result<()> {
         his.say(&format!("answer {n}")).await?;
         hers.hear(&format!("answer {n}")).await?;
     }
-    ensure!(hers.texts().await == his.texts().await, "both must see the same order");
+    let (here, there) = (hers.texts().await, his.texts().await);
+    ensure!(here == there, "both must see the same order: {here:?} and {there:?}");
     let room = bob.room(&room_id, RoomState::Joined).await?;
     ensure!(room.display_name().await?.to_string() == "Tea", "the room's name");
     ensure!(room.members(matrix_sdk::RoomMemberships::JOIN).await?.len() == 2, "two members");

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, stdin, stdout};
 
-use crate::person::{Chat, Person, until};
+use crate::person::{Chat, Person};
 
 #[derive(Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
@@ -73,13 +73,7 @@ impl Talker {
                 Ok(Value::Null)
             }
             Command::Ready { room, members, encrypted } => {
-                let person = self.person()?;
-                let joined = person.room(&room, RoomState::Joined).await?;
-                person.sync.room_list_service().subscribe_to_rooms(&[&room]).await;
-                until("all members", || async {
-                    (joined.joined_members_count() == u64::from(members)).then_some(())
-                })
-                .await?;
+                let joined = self.person()?.open(&room, members.into()).await?;
                 let state = joined.latest_encryption_state().await?;
                 anyhow::ensure!(
                     state.is_encrypted() == encrypted,

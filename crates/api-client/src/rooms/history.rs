@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use axum::Router;
 use haechi_base::{Millis, limits::PAGE_EVENTS_MAX};
 use haechi_http::{ApiError, Call, RouterExt as _};
-use haechi_matrix::filter::EventFilter;
+use haechi_matrix::{filter::EventFilter, json::write_member};
 use haechi_rooms::{Direction, Event, PageToken, Room, State};
 use ruma::{
     api::{
@@ -17,11 +17,18 @@ use ruma::{
             room::{get_event_by_timestamp, get_room_event},
         },
     },
+    events::AnyStateEvent,
     serde::Raw,
 };
 
 use super::{as_raw, state::state_event};
-use crate::{App, Result};
+use crate::{
+    App, Result,
+    own_body::{Json, OwnBody},
+};
+
+/// What an event takes in an answer; guessed, to allocate once.
+const EVENT_BYTES: usize = 512;
 
 pub(super) fn routes(router: Router<App>) -> Router<App> {
     router.endpoint(messages).endpoint(context).endpoint(event).endpoint(by_timestamp)
@@ -43,11 +50,8 @@ pub(crate) fn passes(filter: &EventFilter, event: &Event) -> bool {
     filter.passes_all() || filter.passes(&pdu.kind().to_string(), pdu.sender(), pdu.content())
 }
 
-async fn messages(
-    app: App,
-    call: Call<get_message_events::v3::Request>,
-) -> Result<get_message_events::v3::Response> {
-    let request = call.request;
+async fn messages(app: App, call: Call<OwnBody<get_message_events::v3::Request>>) -> Result<Json> {
+    let OwnBody(request) = call.request;
     let room = app.room(&request.room_id).await?;
     let filter = compiled(request.filter)?;
     let direction = direction(request.dir);
@@ -83,16 +87,21 @@ async fn messages(
         (Some(until), Direction::Backward) => next <= until,
         (Some(until), Direction::Forward) => next >= until,
     };
-    let mut response = get_message_events::v3::Response::new();
-    response.start = PageToken(start).to_string();
-    response.end = page.next.filter(|next| !reached(*next)).map(|next| PageToken(next).to_string());
-    let chunk = app.client_events(viewer, &room, &page.events).await?;
-    response.chunk = chunk.into_iter().map(as_raw).collect();
+    let mut body = String::with_capacity(page.events.len() * EVENT_BYTES);
+    body.push_str("{\"chunk\":");
+    app.write_events(&mut body, viewer, &room, &page.events).await?;
+    if let Some(next) = page.next.filter(|next| !reached(*next)) {
+        write_member(&mut body, "end", &PageToken(next).to_string());
+    }
+    write_member(&mut body, "start", &PageToken(start).to_string());
     if filter.lazy_members().is_some() {
         let state = app.rooms.visible_state(&room, &viewer.user_id).await?;
-        response.state = senders(&room, &state, &page.events);
+        let members: Vec<Raw<AnyStateEvent>> = senders(&room, &state, &page.events);
+        body.push_str(",\"state\":");
+        body.push_str(&serde_json::to_string(&members).map_err(ApiError::internal)?);
     }
-    Ok(response)
+    body.push('}');
+    Ok(Json(body.into_bytes()))
 }
 
 /// The member events of those who sent these events.

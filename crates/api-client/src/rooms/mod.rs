@@ -97,6 +97,28 @@ impl App {
             .map(|(event, bundle)| client_event(viewer, &room.room_id, event, bundle.as_deref()));
         Ok(rendered.collect())
     }
+
+    /// Writes the same as [`Self::client_events`] as a JSON array.
+    pub(crate) async fn write_events(
+        &self,
+        out: &mut String,
+        viewer: &Session,
+        room: &Arc<Room>,
+        events: &[Arc<Event>],
+    ) -> Result<()> {
+        let ignored = self.accounts.ignored(viewer.user).await?;
+        let bundles = self.rooms.bundles(room, &reader(viewer, &ignored), events).await?;
+        out.push('[');
+        for (index, (event, bundle)) in events.iter().zip(bundles).enumerate() {
+            if index > 0 {
+                out.push(',');
+            }
+            let unsigned = unsigned(viewer, event, bundle.as_deref());
+            event.client.write(out, Some(&room.room_id), &unsigned);
+        }
+        out.push(']');
+        Ok(())
+    }
 }
 
 /// One event as the viewer is to see it outside of sync.
@@ -106,15 +128,22 @@ pub(crate) fn client_event(
     event: &Event,
     relations: Option<&str>,
 ) -> Box<RawValue> {
+    event.client.with_room(room_id, &unsigned(viewer, event, relations))
+}
+
+fn unsigned<'a>(
+    viewer: &Session,
+    event: &'a Event,
+    relations: Option<&'a str>,
+) -> UserUnsigned<'a> {
     let own = event.sender == viewer.user;
     let txn = event.txn.as_ref().filter(|txn| own && *txn.device == *viewer.device_id.as_str());
-    let unsigned = UserUnsigned {
+    UserUnsigned {
         membership: Some(Membership::Join),
         transaction_id: txn.map(|txn| &*txn.id),
         age_ms: None,
         relations,
-    };
-    event.client.with_room(room_id, &unsigned)
+    }
 }
 
 /// The same JSON under the type that ruma expects there.

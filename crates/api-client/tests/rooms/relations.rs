@@ -215,3 +215,30 @@ async fn what_comes_after_a_leave_is_not_bundled(db: TestDb) {
     assert_eq!(relations["m.replace"]["event_id"], json!(early));
     assert_eq!(relations["m.thread"]["count"], 1, "{relations}");
 }
+
+#[store_test(schemas(
+    haechi_accounts::SCHEMA,
+    haechi_keys::SCHEMA,
+    haechi_rooms::SCHEMA,
+    haechi_push::SCHEMA
+))]
+async fn one_reacts_in_one_way_only_once(db: TestDb) {
+    let server = Server::start(db).await;
+    let (alice, bob) = (server.register("alice").await, server.register("bob").await);
+    let room = alice.create(json!({ "preset": "public_chat" })).await;
+    bob.join(&room).await;
+    let said = alice.say(&room, "hello").await;
+    let reaction = |key: &str| {
+        let relation = json!({ "rel_type": "m.annotation", "event_id": said, "key": key });
+        json!({ "m.relates_to": relation })
+    };
+    let path = |txn: &str| format!("/v3/rooms/{room}/send/m.reaction/{txn}");
+    let first = alice.put(&path("t1"), reaction("👍")).await;
+    let again = alice.refused(Method::PUT, &path("t2"), reaction("👍")).await;
+    assert_eq!(again, (400, "M_DUPLICATE_ANNOTATION".to_owned()));
+    assert_eq!(alice.put(&path("t1"), reaction("👍")).await, first, "asked again, not done again");
+    alice.put(&path("t3"), reaction("👎")).await;
+    bob.put(&path("t1"), reaction("👍")).await;
+    alice.redact(&room, first["event_id"].as_str().unwrap()).await;
+    alice.put(&path("t4"), reaction("👍")).await;
+}

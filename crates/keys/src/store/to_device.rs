@@ -1,7 +1,7 @@
 //! Messages that wait for devices.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
@@ -23,19 +23,23 @@ sql!(
      VALUES (?1, ?2, ?3, ?4, ?5)
      ON CONFLICT (user_nid, device_id, event_type, txn_id) DO NOTHING"
 );
-sql!(INSERT, "INSERT INTO to_device (pos, user_nid, device_id, json) VALUES (?1, ?2, ?3, ?4)");
+sql!(
+    INSERT,
+    "INSERT INTO to_device (pos, user_nid, device_id, sent_at, json) VALUES (?1, ?2, ?3, ?4, ?5)"
+);
 sql!(
     NEWEST_BEYOND_BOUND,
-    "SELECT pos FROM to_device WHERE user_nid = ?1 AND device_id = ?2
-     ORDER BY pos DESC LIMIT 1 OFFSET ?3"
+    "SELECT sent_at FROM to_device WHERE user_nid = ?1 AND device_id = ?2
+     ORDER BY sent_at DESC LIMIT 1 OFFSET ?3"
 );
+sql!(DELETE_OLDER, "DELETE FROM to_device WHERE user_nid = ?1 AND device_id = ?2 AND sent_at < ?3");
 sql!(
     DELETE_RANGE,
     "DELETE FROM to_device WHERE user_nid = ?1 AND device_id = ?2 AND pos > ?3 AND pos <= ?4"
 );
 sql!(
     IN_RANGE,
-    "SELECT pos, json FROM to_device
+    "SELECT pos, sent_at, json FROM to_device
      WHERE user_nid = ?1 AND device_id = ?2 AND pos > ?3 AND pos <= ?4 ORDER BY pos LIMIT ?5"
 );
 sql!(
@@ -101,9 +105,10 @@ impl Work for SendToDevice {
                 full.insert((*user, *device));
             }
             let json = Value::Blob(json.as_bytes());
-            rows.push([pos.into(), (*user).into(), (*device).into(), json]);
+            let sent_at = self.now.into();
+            rows.push([pos.into(), (*user).into(), (*device).into(), sent_at, json]);
         }
-        let rows: Vec<&[Value<'_>]> = rows.iter().map(<[_; 4]>::as_slice).collect();
+        let rows: Vec<&[Value<'_>]> = rows.iter().map(<[_; 5]>::as_slice).collect();
         tx.exec_many(&INSERT, &rows).await?;
         for (user, device) in full {
             trim(tx, user, device).await?;
@@ -139,10 +144,9 @@ impl SendToDevice {
 /// Drops the oldest messages beyond [`MAILBOX_MAX`].
 async fn trim(tx: &mut Tx<'_>, user: UserNid, device: &str) -> Result<()> {
     let at = [user.into(), device.into(), MAILBOX_MAX.into()];
-    let beyond: Option<(StreamPos,)> = tx.opt(&NEWEST_BEYOND_BOUND, &at).await?;
-    if let Some((pos,)) = beyond {
-        let args = [user.into(), device.into(), Value::Int(0), pos.into()];
-        tx.exec(&DELETE_RANGE, &args).await?;
+    let beyond: Option<(i64,)> = tx.opt(&NEWEST_BEYOND_BOUND, &at).await?;
+    if let Some((sent_at,)) = beyond {
+        tx.exec(&DELETE_OLDER, &[user.into(), device.into(), sent_at.into()]).await?;
     }
     Ok(())
 }
@@ -171,27 +175,25 @@ impl Work for ReadMailbox {
     type Out = Mailbox;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Mailbox> {
-        let mut events = Vec::new();
-        let mut up_to = self.from.clone();
-        let mut limited = false;
+        let most = i64::try_from(self.limit + 1).unwrap_or(i64::MAX);
+        let mut lanes = Vec::new();
         for (from, to) in self.from.ranges_to(&self.to) {
-            let room = self.limit - events.len();
-            let limit = i64::try_from(room + 1).unwrap_or(i64::MAX);
             let args =
-                [self.user.into(), (&self.device).into(), from.into(), to.into(), limit.into()];
-            let mut rows: Vec<(StreamPos, Vec<u8>)> = tx.all(&IN_RANGE, &args).await?;
-            limited = rows.len() > room;
-            rows.truncate(room);
-            let reached = if limited { rows.last().map(|(pos, _)| *pos) } else { Some(to) };
-            if let Some(pos) = reached {
-                up_to.set(pos.lane(), pos.offset());
-            }
-            events.extend(
-                rows.into_iter().map(|(_, json)| String::from_utf8_lossy(&json).into_owned()),
-            );
-            if limited {
-                break;
-            }
+                [self.user.into(), (&self.device).into(), from.into(), to.into(), most.into()];
+            let rows: Vec<Waiting> = tx.all(&IN_RANGE, &args).await?;
+            lanes.push(VecDeque::from(rows));
+        }
+        let mut up_to = self.from.clone();
+        let mut events = Vec::new();
+        while events.len() < self.limit
+            && let Some((pos, _, json)) = earliest(&mut lanes)
+        {
+            up_to.set(pos.lane(), pos.offset());
+            events.push(String::from_utf8_lossy(&json).into_owned());
+        }
+        let limited = lanes.iter().any(|lane| !lane.is_empty());
+        if !limited {
+            up_to.merge(&self.to);
         }
         let empty = events.is_empty() && !limited && {
             let everything = [Value::Int(0), Value::Int(i64::MAX)];
@@ -199,6 +201,16 @@ impl Work for ReadMailbox {
         };
         Ok(Mailbox { events, up_to, limited, empty })
     }
+}
+
+/// A message in a mailbox: its position, when it was sent, and the event.
+type Waiting = (StreamPos, i64, Vec<u8>);
+
+/// Takes the message that was sent first. One sender may have been in several lanes, and only the
+/// time says what came first then; within a lane it is the position.
+fn earliest(lanes: &mut [VecDeque<Waiting>]) -> Option<Waiting> {
+    let sent_at = |lane: &VecDeque<Waiting>| lane.front().map(|(_, sent_at, _)| *sent_at);
+    lanes.iter_mut().filter(|lane| !lane.is_empty()).min_by_key(|lane| sent_at(lane))?.pop_front()
 }
 
 async fn first(

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use haechi_base::{LaneId, StreamPos};
+use haechi_store::Value;
+
 use super::*;
 use crate::{KeysError, ToDeviceMessage, ToDeviceSend};
 
@@ -119,6 +122,48 @@ async fn a_device_reads_in_pages_and_what_it_has_read_is_deleted(db: TestDb) {
     assert_eq!(inbox(&world, &world.bom, "B1", &start).await, [""; 0], "deleted");
 }
 
+sql!(
+    PUT,
+    "INSERT INTO to_device (pos, user_nid, device_id, sent_at, json) VALUES (?1, ?2, 'B1', ?3, ?4)"
+);
+
+/// Messages for B1 as several committers left them: lane, place in it, time.
+struct PutInLanes(UserNid, &'static [(u16, i64, i64)]);
+
+impl Work for PutInLanes {
+    const NAME: &'static str = "test.put_in_lanes";
+    type Out = ();
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        for (lane, offset, sent_at) in self.1 {
+            let pos = StreamPos::new(LaneId(*lane), *offset);
+            let json = sent_at.to_string();
+            let json = Value::Blob(json.as_bytes());
+            tx.exec_one(&PUT, &[pos.into(), self.0.into(), (*sent_at).into(), json]).await?;
+        }
+        Ok(())
+    }
+}
+
+#[store_test(schemas(ACCOUNTS, SCHEMA))]
+async fn what_went_through_several_lanes_comes_in_the_order_of_sending(db: TestDb) {
+    let world = World::new(&db).await;
+    let messages = &[(7, 1, 3), (7, 2, 6), (8, 1, 1), (8, 2, 4), (8, 3, 5), (9, 1, 2)];
+    world.db.write(PutInLanes(world.bom.nid, messages)).await.unwrap();
+    let mut to = Positions::default();
+    for lane in 7..=9 {
+        to.set(LaneId(lane), 10);
+    }
+    let mut token = Positions::default();
+    for (expected, more) in [(["1", "2"], true), (["3", "4"], true), (["5", "6"], false)] {
+        let keys = world.restarted();
+        let batch = keys.to_device_since(world.bom.nid, "B1", &token, &to, 2).await.unwrap();
+        assert_eq!((&*batch.events, batch.limited), (&expected.map(String::from)[..], more));
+        token = batch.up_to;
+    }
+    assert_eq!(token, to);
+}
+
 #[store_test(schemas(ACCOUNTS, SCHEMA))]
 async fn an_empty_mailbox_is_known_until_a_message_comes(db: TestDb) {
     let world = World::new(&db).await;
@@ -140,6 +185,7 @@ async fn a_mailbox_keeps_the_newest(db: TestDb) {
     let world = World::new(&db).await;
     let start = world.now();
     for number in 0..23 {
+        world.clock.advance(Duration::from_millis(1));
         let mut batch = send(&world, &format!("t{number:02}"), &[]);
         batch.messages = vec![
             ToDeviceMessage {

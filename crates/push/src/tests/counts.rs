@@ -342,7 +342,7 @@ impl History {
             }
             What::Reaction => {
                 let content = json!({ "m.relates_to": {
-                    "rel_type": "m.annotation", "event_id": self.roots[0], "key": "+" } });
+                    "rel_type": "m.annotation", "event_id": self.roots[0], "key": self.sent.len().to_string() } });
                 return ("m.reaction", content);
             }
             What::Topic => {

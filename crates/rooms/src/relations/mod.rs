@@ -11,7 +11,7 @@ use haechi_base::UserNid;
 use ruma::UserId;
 
 pub use page::Related;
-pub(crate) use store::{EventsBySeq, touch_thread};
+pub(crate) use store::{EventsBySeq, is_annotated, touch_thread};
 pub use threads::{ThreadPage, ThreadToken};
 
 /// Who reads, and whom they do not want to read.

@@ -1,12 +1,13 @@
 //! Statements and works on what refers to what.
 
 use haechi_base::{RoomNid, UserNid};
+use haechi_matrix::relations::ANNOTATION;
 use haechi_store::{FromRow, Result, Row, Tx, Value, Work, sql};
 use ruma::OwnedEventId;
 
 use crate::{
     read::Direction,
-    store::{EventRow, FullRow, complete, event_columns},
+    store::{Draft, EventRow, FullRow, Relation, complete, event_columns},
 };
 
 // Lists of ids: an array on PostgreSQL, which SQLite does not have. The same holds below.
@@ -124,6 +125,11 @@ sql!(
      ON CONFLICT (room, root) DO UPDATE SET seq = excluded.seq"
 );
 sql!(
+    ANNOTATED,
+    "SELECT 1 FROM relation WHERE room = ?1 AND parent = ?2 AND rel_type = 'm.annotation'
+        AND sender = ?3 AND type = ?4 AND key = ?5 LIMIT 1"
+);
+sql!(
     THREADS,
     concat!(
         "SELECT ",
@@ -141,6 +147,20 @@ pub(crate) async fn touch_thread(
     seq: i64,
 ) -> Result<()> {
     tx.exec(&THREAD_TOUCH, &[room.into(), root.into(), seq.into()]).await.map(drop)
+}
+
+/// Has the sender of this annotation set the same one on the same event before?
+pub(crate) async fn is_annotated(tx: &mut Tx<'_>, room: RoomNid, draft: &Draft) -> Result<bool> {
+    let Some(Relation { parent, rel_type, key: Some(key) }) = &draft.relation else {
+        return Ok(false);
+    };
+    if &**rel_type != ANNOTATION {
+        return Ok(false);
+    }
+    let kind = draft.pdu.kind().to_string();
+    let parent = parent.as_str().into();
+    let args = [room.into(), parent, draft.sender.into(), (&kind).into(), (&**key).into()];
+    Ok(tx.opt::<(i64,)>(&ANNOTATED, &args).await?.is_some())
 }
 
 /// How much refers to an event in one way.

@@ -15,6 +15,7 @@ use ruma::OwnedEventId;
 use super::tail::Tail;
 use crate::{
     model::{Counts, Txn},
+    relations::is_annotated,
     room::{Applied, Room},
 };
 
@@ -114,6 +115,8 @@ pub(crate) enum Appended {
     Done { applied: Vec<Applied>, state_version: i64 },
     /// This transaction id has made this event before.
     Duplicate(OwnedEventId),
+    /// The sender has set this mark on this event before; nothing was written.
+    AnnotatedBefore,
     /// The state is not what the rules were checked against; nothing was written.
     StateMoved,
 }
@@ -133,6 +136,11 @@ impl Work for Append {
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Appended> {
         if let Some(event_id) = earlier(tx, self.room.nid, &self.drafts).await? {
             return Ok(Appended::Duplicate(event_id));
+        }
+        for draft in &self.drafts {
+            if is_annotated(tx, self.room.nid, draft).await? {
+                return Ok(Appended::AnnotatedBefore);
+            }
         }
         let (seq, event, depth, state_version, total, main) = tx
             .one::<(i64, String, i64, i64, i64, i64)>(&ROOM_HEAD, &[self.room.nid.into()])

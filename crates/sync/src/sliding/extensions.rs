@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use haechi_base::{RoomNid, limits::TO_DEVICE_BATCH_MAX};
-use haechi_rooms::Receipt;
+use haechi_rooms::{Membership, Receipt, Room};
 use serde_json::value::RawValue;
 
 use super::{
@@ -14,6 +14,10 @@ use super::{
 use crate::{
     Inner, Result, SyncError, SyncToken, device_lists::DeviceWatch, room::account_data_event,
 };
+
+/// New events of a room looked through for who came and went; behind more than these its changed
+/// state is read.
+const RECENT_MAX: usize = 100;
 
 impl Inner {
     /// Deletes the to-device messages which the client shows to have received.
@@ -80,18 +84,15 @@ impl Inner {
         if let Some(since) = &pass.since {
             for (nid, news) in &pass.sorted.rooms {
                 let room = self.rooms.room(*nid).await?;
-                if !room.joined().contains(&viewer.user) {
-                    if news.membership {
+                match room.state().membership(viewer.user_id.as_str()) {
+                    Membership::Join if news.membership => watch.joined_room(&room),
+                    Membership::Join if news.event => {
+                        self.watch_members(pass, since, &room, &mut watch).await?;
+                    }
+                    Membership::Leave | Membership::Ban if news.membership => {
                         watch.left_room(&room);
                     }
-                    continue;
-                }
-                if news.membership {
-                    watch.joined_room(&room);
-                } else if news.event {
-                    let recent =
-                        self.rooms.timeline(&room, &since.positions, &pass.until, 100).await?;
-                    watch.members(&viewer.user_id, recent.events.iter().map(|event| &**event));
+                    _ => {}
                 }
             }
         }
@@ -102,6 +103,27 @@ impl Inner {
             device_one_time_keys_count: counts.one_time_keys.clone(),
             device_unused_fallback_key_types: counts.unused_fallback_keys.clone(),
         })
+    }
+
+    /// Takes in who came and went in a room since the client was told.
+    async fn watch_members(
+        &self,
+        pass: &Pass<'_>,
+        since: &SyncToken,
+        room: &Arc<Room>,
+        watch: &mut DeviceWatch,
+    ) -> Result<()> {
+        let (viewer, from) = (pass.viewer(), &since.positions);
+        let recent = self.rooms.timeline(room, from, &pass.until, RECENT_MAX).await?;
+        if !recent.limited {
+            watch.members(&viewer.user_id, recent.events.iter().map(|event| &**event));
+            return Ok(());
+        }
+        let after = self.rooms.seq_at(room.nid, from).await?;
+        for pdu in self.rooms.state_changes(room, after, i64::MAX).await?.iter() {
+            watch.member(&viewer.user_id, pdu);
+        }
+        Ok(())
     }
 
     async fn add_account_data(

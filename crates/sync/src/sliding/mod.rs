@@ -11,7 +11,7 @@ mod lists;
 pub mod response;
 mod room;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use haechi_base::{Positions, limits::SYNC_TIMEOUT_MS_MAX};
 use ruma::api::client::sync::sync_events::v5::Request as Body;
@@ -59,20 +59,24 @@ impl Sync {
         let viewer = &request.viewer;
         let listener = inner.hub.listener(viewer.user);
         let name = request.body.conn_id.clone().unwrap_or_default();
-        let (conn, mut since) = match &request.body.pos {
-            None => (inner.connections.open(viewer, &name), None),
-            Some(pos) => {
-                let (serial, token) = conn::parse_pos(pos)?;
-                let conn = inner.connections.find(viewer, &name).ok_or(SyncError::UnknownPos)?;
-                conn.lock().await.go_to(serial)?;
-                (conn, Some(token))
-            }
+        let pos = request.body.pos.as_deref().map(conn::parse_pos).transpose()?;
+        let shared = match pos {
+            None => inner.connections.open(viewer, &name),
+            Some(_) => inner.connections.find(viewer, &name).ok_or(SyncError::UnknownPos)?,
         };
-        let mut conn = conn.lock().await;
-        if let Some(since) = &since
-            && !inner.hub.reach(&since.positions, CATCH_UP_MAX).await
-        {
-            return Err(SyncError::Behind);
+        let mut turn = shared.arrive();
+        let mut conn = tokio::select! {
+            biased;
+            conn = shared.lock() => conn,
+            () = turn.is_over() => return Ok(given_up(request)),
+        };
+        let mut since = None;
+        if let Some((serial, token)) = pos {
+            conn.go_to(serial)?;
+            if !inner.hub.reach(&token.positions, CATCH_UP_MAX).await {
+                return Err(SyncError::Behind);
+            }
+            since = Some(token);
         }
         inner.forget_delivered(request).await?;
         let patience = request.body.timeout.unwrap_or_default();
@@ -82,12 +86,11 @@ impl Sync {
             tokio::time::sleep_until(turn).await;
         }
         let is_first = since.is_none();
-        let mut conn_since = since.clone();
         loop {
             let changed = listener.changed();
             let typing = inner.hub.typing_now();
             let until = inner.hub.horizon().await;
-            let sorted = match &conn_since {
+            let sorted = match &since {
                 None => Sorted::default(),
                 Some(since) => inner.news(&listener, viewer, since, &until).await?,
             };
@@ -107,15 +110,21 @@ impl Sync {
             // What was looked at and concerned nobody need not be looked at again; rooms keep their
             // own places.
             conn.keep(attempt);
-            conn_since = Some(next.clone());
             since = Some(next);
             tokio::select! {
                 () = changed => {}
                 () = tokio::time::sleep_until(deadline) => {}
                 () = async { drop(closing.wait_for(|closing| *closing).await) } => {}
+                () = turn.is_over() => return Ok(given_up(request)),
             }
         }
     }
+}
+
+/// The answer to a request that nobody waits for any more: come back with what you have.
+fn given_up(request: &Request) -> Response {
+    let pos = request.body.pos.clone().unwrap_or_default();
+    Response { pos, ..Response::default() }
 }
 
 impl Inner {
@@ -136,6 +145,3 @@ impl Inner {
         Ok(response)
     }
 }
-
-/// A connection shared by the requests of one client.
-pub(crate) type SharedConn = Arc<tokio::sync::Mutex<conn::Connection>>;
