@@ -7,7 +7,7 @@ use std::{
 };
 
 use haechi_fuzz::{TARGETS, run};
-use proptest::prelude::Rng as _;
+use proptest::prelude::RngExt as _;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 
 /// Variations of the seeds of each target.
@@ -39,7 +39,7 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
 
 /// A seed with some things changed.
 fn vary(seeds: &[Vec<u8>], rng: &mut TestRng) -> Vec<u8> {
-    let mut below = |bound: usize| (rng.next_u64() % bound.max(1) as u64) as usize;
+    let mut below = |bound: usize| rng.random_range(0..bound.max(1));
     let mut input = seeds[below(seeds.len())].clone();
     for _ in 0..=below(4) {
         let at = below(input.len() + 1);
@@ -58,7 +58,7 @@ fn vary(seeds: &[Vec<u8>], rng: &mut TestRng) -> Vec<u8> {
                 input.splice(at.., other[from..].iter().copied());
             }
             _ if at < input.len() => input[at] ^= 1 << below(8),
-            _ => input.push(below(256) as u8),
+            _ => input.push(u8::try_from(below(256)).expect("below 256")),
         }
     }
     input
@@ -72,7 +72,9 @@ fn smoke(target: &str) {
             resume_unwind(panic);
         }
     };
-    seeds.iter().for_each(|seed| attempt(seed));
+    for seed in &seeds {
+        attempt(seed);
+    }
     let mut rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     for _ in 0..VARIATIONS {
         attempt(&vary(&seeds, &mut rng));

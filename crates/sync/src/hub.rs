@@ -304,7 +304,9 @@ impl Hub {
                     }
                     // Whoever holds a token with this serial has been told.
                     self.0.typing_serial.store(serial, Ordering::Release);
-                    told.iter().for_each(|listener| listener.notify.notify_waiters());
+                    for listener in &told {
+                        listener.notify.notify_waiters();
+                    }
                 }
                 // Missed typing is not worth more than going on with the next.
                 Err(broadcast::error::RecvError::Lagged(_)) => {}
