@@ -41,6 +41,8 @@ pub struct TestServer {
     pub keys: Keys,
     /// Its rooms.
     pub rooms: Rooms,
+    /// Its pushers.
+    pub push: Push,
     close: watch::Sender<bool>,
     _folder: tempfile::TempDir,
 }
@@ -124,12 +126,12 @@ impl TestServer {
             rooms: rooms.clone(),
             keys: keys.clone(),
             media,
-            push,
+            push: push.clone(),
             sync,
             filters: FilterCache::default(),
         });
         let router = Stack::new(haechi_api_client::router(app), &StackSettings::default());
-        Self { router, db, accounts, keys, rooms, close, _folder: folder }
+        Self { router, db, accounts, keys, rooms, push, close, _folder: folder }
     }
 
     /// A server with open registration, and the user mina on it.
