@@ -102,12 +102,13 @@ impl TestServer {
         let blob = Blob::folder(&folder.path().join("media")).expect("a folder for media");
         let media = MediaConfig::new("haechi.example");
         let media = Media::new(media, db.clone(), blob, clock.clone()).expect("media");
+        let presence = Presence::new(db.clone(), clock.clone(), true);
         let sync = Sync::start(
             &db,
             feed,
             rooms.clone(),
-            users,
             accounts.clone(),
+            presence.clone(),
             keys.clone(),
             clock.clone(),
             closing,
@@ -122,7 +123,7 @@ impl TestServer {
             },
             limiter: RateLimiter::off(),
             accounts: accounts.clone(),
-            presence: Presence::new(db.clone(), clock, true),
+            presence,
             rooms: rooms.clone(),
             keys: keys.clone(),
             media,
