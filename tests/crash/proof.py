@@ -9,13 +9,15 @@ from harness.api import seg
 from load import FILTER, Load, Person
 
 SHOWN_MAX = 3
+IDLE_MAX = 2  # kills in a row before which nothing was acknowledged: the server was hardly up
 
 
 class Proof:
     """Checks the promises one by one; each counts once, with what broke it."""
 
-    def __init__(self, load: Load) -> None:
+    def __init__(self, load: Load, acknowledged: list[int]) -> None:
         self.load = load
+        self.acknowledged = acknowledged
         self.passed = 0
         self.failures: list[str] = []
         self.walks: dict[str, list[dict[str, Any]]] = {}
@@ -32,6 +34,7 @@ class Proof:
 
     async def run(self) -> None:
         """All of it."""
+        self.killed_at_work()
         self.check("every request had an honest answer", self.load.log.violations, max(1, len(self.load.log.events)))
         readers: dict[str, Person] = {r: p for p in self.load.people for r in p.rooms}
         for room_id, person in readers.items():
@@ -45,6 +48,15 @@ class Proof:
         self.to_device()
         await self.counters()
         await self.media()
+
+    def killed_at_work(self) -> None:
+        """Messages were acknowledged before the kills: a server that does nothing loses nothing."""
+        broken, idle = [], 0
+        for number, count in enumerate(self.acknowledged, 1):
+            idle = 0 if count else idle + 1
+            if idle > IDLE_MAX:
+                broken.append(f"kill {number}: nothing was acknowledged before it, nor before the {idle - 1} kills before")
+        self.check("the server was killed at work", broken, sum(self.acknowledged) and len(self.acknowledged))
 
     async def walk(self, person: Person, room_id: str, direction: str = "b") -> list[dict[str, Any]]:
         """The room's whole history by /messages, oldest first."""

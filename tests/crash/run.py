@@ -33,15 +33,17 @@ async def crash(server: Server, kills: int) -> Proof:
     try:
         await load.prepare(PEOPLE, ROOMS, MEMBERS)
         writers, readers = load.start()
+        acknowledged: list[int] = []
         for number in range(kills):
+            there = len(load.log.events)
             await asyncio.sleep(random.uniform(*UP_SECS))
             load.mark()
-            before = len(load.log.events)
+            acknowledged.append(len(load.log.events) - there)
             began = time.monotonic()
             await asyncio.to_thread(server.kill)
             await asyncio.to_thread(server.start)
             print(
-                f"kill {number + 1} of {kills}: {before} messages acknowledged, back in {time.monotonic() - began:.2f} s",
+                f"kill {number + 1} of {kills}: {acknowledged[-1]} messages acknowledged, back in {time.monotonic() - began:.2f} s",
                 flush=True,
             )
         await asyncio.sleep(UP_SECS[1])
@@ -54,7 +56,7 @@ async def crash(server: Server, kills: int) -> Proof:
                 pass
         log = load.log
         print(f"{len(log.events)} messages, {len(log.claimed)} keys, {log.retries} requests that had to be repeated")
-        proof = Proof(load)
+        proof = Proof(load, acknowledged)
         await proof.run()
         return proof
     finally:

@@ -5,8 +5,8 @@ use haechi_base::UserNid;
 use crate::{
     Listed, Media, MediaError, Result, Usage,
     store::{
-        DeleteMedia, DoomBlobs, ExpirePreviews, FindExpired, FindMedia, FindUsage, ForgetBlobs,
-        ListMedia, SetBlocked,
+        DeleteMedia, DoomBlobs, ExpirePreviews, FindExpired, FindIdsOf, FindMedia, FindUsage,
+        ForgetBlobs, ListMedia, SetBlocked,
     },
 };
 
@@ -55,6 +55,32 @@ impl Media {
             }
         }
         Err(MediaError::TooMuch { retry_after: std::time::Duration::from_secs(1) })
+    }
+
+    /// Deletes an upload and every other with the same bytes, which are taken from nobody again. Says
+    /// how many uploads that were.
+    pub async fn delete_everywhere(&self, id: &str) -> Result<u64> {
+        let found = self.0.db.read(FindMedia { id: id.to_owned() }).await?;
+        let Some(content) = found.ok_or(MediaError::NotFound)?.content else {
+            return self.delete(id).await.map(|()| 1);
+        };
+        // First, so that none comes after those that are found.
+        let now = self.0.clock.now();
+        self.0.db.write(SetBlocked { sha256: content.sha256, blocked: true, now }).await?;
+        let mut deleted = 0;
+        loop {
+            let ids = self.0.db.read(FindIdsOf { content: content.nid, limit: BATCH }).await?;
+            if ids.is_empty() {
+                return Ok(deleted);
+            }
+            for id in ids {
+                match self.delete(&id).await {
+                    Ok(()) => deleted += 1,
+                    Err(MediaError::NotFound) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
     }
 
     /// Closes what was uploaded under this id, and every upload with the same bytes, now and in

@@ -3,8 +3,8 @@
 //! - [`Media::upload`], [`Media::promise`] and [`Media::fill`] take content in, as a stream.
 //! - [`Media::find`] and [`Media::open`] give it out, [`Media::thumbnail`] a small picture of it.
 //! - [`Media::preview`] tells what is behind a link.
-//! - [`Media::delete`], [`Media::set_blocked`], [`Media::usage`] and [`Media::list`] are for
-//!   administrators.
+//! - [`Media::delete`], [`Media::delete_everywhere`], [`Media::set_blocked`], [`Media::usage`] and
+//!   [`Media::list`] are for administrators.
 //! - [`Media::sweep`] is to be called every few minutes; nothing else deletes bytes.
 //!
 //! Bytes are durable before the row that names them, and the row before the answer. Equal bytes are
@@ -46,7 +46,7 @@ pub use preview::{Preview, PreviewConfig};
 pub use rules::{Fit, Form, clean_name, is_inline};
 
 /// The tables of this crate.
-pub static SCHEMA: Schema = schema!("media": "0001_media");
+pub static SCHEMA: Schema = schema!("media": "0001_media", "0002_media_by_content");
 
 /// How much one user may upload.
 #[derive(Clone, Copy, Debug)]

@@ -13,7 +13,7 @@ use haechi_blob::{Key, Stored};
 use haechi_store::{FromRow, LockKey, Locks, Result, Row, StoreError, Tx, Value, Work, sql};
 
 pub(crate) use derived::{ExpirePreviews, FindPreview, FindThumbnail, KeepPreview, KeepThumbnail};
-pub(crate) use sweep::{DeleteMedia, DoomBlobs, FindExpired, ForgetBlobs, SetBlocked};
+pub(crate) use sweep::{DeleteMedia, DoomBlobs, FindExpired, FindIdsOf, ForgetBlobs, SetBlocked};
 
 use crate::{
     MediaError, UserLimits,

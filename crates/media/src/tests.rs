@@ -350,6 +350,29 @@ async fn closed_content_is_neither_served_nor_taken(db: TestDb) {
 }
 
 #[store_test(schemas(SCHEMA))]
+async fn what_is_deleted_everywhere_stays_gone(db: TestDb) {
+    let bench = Bench::new(db);
+    let ids = [bench.upload(ALICE, b"bad").await, bench.upload(BOB, b"bad").await];
+    let other = bench.upload(BOB, b"good").await;
+    assert_eq!(bench.media.delete_everywhere(&ids[0]).await.unwrap(), 2);
+    for id in &ids {
+        assert!(matches!(bench.found(id).await, Err(MediaError::NotFound)));
+        let again = bench.media.delete_everywhere(id).await;
+        assert!(matches!(again, Err(MediaError::NotFound)));
+    }
+    assert_eq!(bench.media.usage(ALICE).await.unwrap().items, 0);
+    bench.media.sweep().await.unwrap();
+    assert_eq!((bench.blobs(), bench.content(&other).await), (1, b"good".to_vec()));
+    let again = bench.media.upload(ALICE, About::default(), None, chunks(b"bad")).await;
+    assert!(matches!(again, Err(MediaError::Refused(_))));
+
+    let (promised, _) = bench.media.promise(ALICE).await.unwrap();
+    assert_eq!(bench.media.delete_everywhere(&promised).await.unwrap(), 1);
+    let late = bench.media.fill(ALICE, (HERE, &promised), About::default(), None, chunks(b"x"));
+    assert!(matches!(late.await, Err(MediaError::NotFound)));
+}
+
+#[store_test(schemas(SCHEMA))]
 async fn uploads_are_listed_page_by_page(db: TestDb) {
     let bench = Bench::new(db);
     let ids = [bench.upload(ALICE, b"1").await, bench.upload(ALICE, b"22").await];

@@ -66,7 +66,7 @@ pub use unread::Unread;
 pub use visibility::Stay;
 
 /// The tables of this crate.
-pub static SCHEMA: Schema = schema!("rooms": "0001_rooms", "0002_threads", "0003_search", "0004_reports", "0005_annotations");
+pub static SCHEMA: Schema = schema!("rooms": "0001_rooms", "0002_threads", "0003_search", "0004_reports", "0005_annotations", "0006_closed_reports");
 
 /// The rooms of this installation; clones share them.
 #[derive(Clone)]

@@ -21,8 +21,9 @@ sql!(
 sql!(
     REPORTS,
     "SELECT id, reporter, at_ms, room, event_id, user_nid, reason FROM report
-     WHERE id > ?1 ORDER BY id LIMIT ?2"
+     WHERE id > ?1 AND closed_ms IS NULL ORDER BY id LIMIT ?2"
 );
+sql!(REPORT_CLOSE, "UPDATE report SET closed_ms = ?2 WHERE id = ?1 AND closed_ms IS NULL");
 
 /// Longest reason, in bytes.
 const REASON_BYTES_MAX: usize = 4_096;
@@ -92,10 +93,16 @@ impl Rooms {
         self.report(actor, reason, None, None, Some(user)).await
     }
 
-    /// Reports with numbers above `after`, oldest first.
+    /// Open reports with numbers above `after`, oldest first.
     pub async fn reports(&self, after: i64, limit: usize) -> Result<Vec<Report>> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         Ok(self.0.db.read(ListReports { after, limit }).await?)
+    }
+
+    /// Notes that the operator is done with a report; `false` when there is no open one with this
+    /// number.
+    pub async fn close_report(&self, id: i64) -> Result<bool> {
+        Ok(self.0.db.write(CloseReport { id, now: self.0.clock.now() }).await?)
     }
 
     async fn report(
@@ -171,5 +178,19 @@ impl Work for ListReports {
 
     async fn run(&self, tx: &mut Tx<'_>) -> StoreResult<Vec<Report>> {
         tx.all(&REPORTS, &[self.after.into(), self.limit.into()]).await
+    }
+}
+
+struct CloseReport {
+    id: i64,
+    now: Millis,
+}
+
+impl Work for CloseReport {
+    const NAME: &'static str = "rooms.close_report";
+    type Out = bool;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> StoreResult<bool> {
+        Ok(tx.exec(&REPORT_CLOSE, &[self.id.into(), self.now.into()]).await? > 0)
     }
 }

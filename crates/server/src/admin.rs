@@ -1,9 +1,11 @@
-//! What an operator does with accounts, and how a command reaches the server that runs.
+//! What an operator asks for, and how a command reaches the server that runs.
 //!
 //! Only one process can have the SQLite database open, and only the server knows whom it still
 //! takes for logged in. So a command asks the running server by a socket in the data folder, which
 //! only the server's own user may open; without a running server it opens the database itself.
 //! One request and one answer, each a line of JSON.
+
+mod office;
 
 use std::{
     fs::{self, Permissions},
@@ -14,11 +16,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use haechi_accounts::{AccountError, Accounts, Registration, RegistrationToken};
-use haechi_base::{Clock, UserNid};
 use haechi_config::Config;
-use haechi_rooms::{Actor, Rooms};
-use ruma::UserId;
 use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
@@ -27,6 +25,8 @@ use tokio::{
 };
 
 use crate::compose::office;
+pub(crate) use office::Office;
+use office::perform;
 
 /// The socket's name in the data folder.
 const SOCKET: &str = "admin.sock";
@@ -36,9 +36,6 @@ const LINE_BYTES_MAX: u64 = 1 << 20;
 
 /// How long a request may take.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Accounts in one page of a list.
-const PAGE: u32 = 1_000;
 
 /// What an operator can ask for.
 #[derive(Debug, Serialize, Deserialize)]
@@ -53,6 +50,14 @@ pub(crate) enum Request {
     Deactivate { name: String, erase: bool },
     /// Make a registration token.
     CreateToken { token: String, uses: Option<u32>, hours: Option<u32> },
+    /// List open reports with numbers above this one.
+    ListReports { after: i64 },
+    /// Close a report.
+    CloseReport { number: i64 },
+    /// List what a user has uploaded, with numbers above this one.
+    ListMedia { name: String, after: i64 },
+    /// Delete an upload, or every one with the same bytes.
+    DeleteMedia { uri: String, everywhere: bool },
 }
 
 /// What the operator gets.
@@ -62,6 +67,10 @@ pub(crate) enum Answer {
     Done(String),
     /// Some accounts.
     Users(Vec<User>),
+    /// Some reports.
+    Reports(Vec<Report>),
+    /// Some uploads.
+    Media(Vec<Upload>),
     /// It was not done.
     Failed(String),
 }
@@ -79,11 +88,38 @@ pub(crate) struct User {
     pub(crate) is_deactivated: bool,
 }
 
-/// What an operator's requests work with.
-#[derive(Clone)]
-pub(crate) struct Office {
-    pub(crate) accounts: Accounts,
-    pub(crate) rooms: Rooms,
+/// A report in a list.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Report {
+    /// Its number.
+    pub(crate) number: i64,
+    /// When it was made, in milliseconds since the epoch.
+    pub(crate) at_ms: i64,
+    /// By whom.
+    pub(crate) by: String,
+    /// What was reported.
+    pub(crate) what: String,
+    /// Why, in the user's words.
+    pub(crate) reason: String,
+    /// Addresses of media in the reported event.
+    pub(crate) media: Vec<String>,
+}
+
+/// An upload in a list.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Upload {
+    /// Its number, to ask for those behind it.
+    pub(crate) number: i64,
+    /// Its address.
+    pub(crate) uri: String,
+    /// When it was uploaded or promised, in milliseconds since the epoch.
+    pub(crate) at_ms: i64,
+    /// How many bytes; none when it was promised only.
+    pub(crate) bytes: Option<i64>,
+    /// The content type that the uploader claimed.
+    pub(crate) content_type: Option<String>,
+    /// The file name that the uploader gave.
+    pub(crate) name: Option<String>,
 }
 
 /// Asks the running server, or does it here.
@@ -179,71 +215,15 @@ async fn answer(mut stream: UnixStream, office: &Office) -> io::Result<()> {
     write.write_all(&serde_json::to_vec(&answer)?).await
 }
 
-async fn perform(office: &Office, request: &Request) -> Answer {
-    match try_perform(office, request).await {
-        Ok(answer) => answer,
-        Err(error) => Answer::Failed(format!("{error:#}")),
-    }
-}
-
-async fn try_perform(office: &Office, request: &Request) -> anyhow::Result<Answer> {
-    let accounts = &office.accounts;
-    let find = async |name: &str| {
-        let localpart = name.strip_prefix('@').and_then(|id| id.split(':').next()).unwrap_or(name);
-        let id = format!("@{}:{}", localpart.to_lowercase(), accounts.server_name());
-        let id = UserId::parse(id).map_err(|_| haechi_accounts::Refusal::NoSuchUser)?;
-        Ok::<_, AccountError>((accounts.account(&id).await?, id))
-    };
-    let done = match request {
-        Request::CreateUser { name, password, is_admin } => {
-            let wish = Registration {
-                localpart: Some(name.clone()),
-                password: Some(password.clone()),
-                is_admin: *is_admin,
-                ..Registration::default()
-            };
-            accounts.register(wish).await?.0.to_string()
-        }
-        Request::SetPassword { name, password } => {
-            let (user, id) = find(name).await?;
-            accounts.set_password(user, password, Some(None)).await?;
-            id.to_string()
-        }
-        Request::Deactivate { name, erase } => {
-            let (user, id) = find(name).await?;
-            accounts.deactivate(user, *erase).await?;
-            let actor = Actor { nid: user, user_id: id.clone(), device: None };
-            office.rooms.leave_all(&actor).await?;
-            id.to_string()
-        }
-        Request::CreateToken { token, uses, hours } => {
-            let hours = hours.map(|hours| Duration::from_secs(u64::from(hours) * 3_600));
-            let token = RegistrationToken {
-                token: token.clone(),
-                uses_max: uses.map(i64::from),
-                uses: 0,
-                expires: hours.map(|hours| Clock::System.now().plus(hours)),
-            };
-            let text = token.token.clone();
-            accounts.add_registration_token(token).await?;
-            text
-        }
-        Request::ListUsers { after } => {
-            let users = accounts.list(UserNid(*after), PAGE).await?;
-            let user = |info: haechi_accounts::AccountInfo| User {
-                number: info.user.0,
-                id: info.user_id.to_string(),
-                is_admin: info.is_admin,
-                is_deactivated: info.deactivated.is_some(),
-            };
-            return Ok(Answer::Users(users.into_iter().map(user).collect()));
-        }
-    };
-    Ok(Answer::Done(done))
-}
-
 #[cfg(test)]
 mod tests {
+    use haechi_accounts::Registration;
+    use haechi_matrix::RoomVersion;
+    use haechi_media::About;
+    use haechi_rooms::{Actor, MemberProfile, NewEvent, NewRoom};
+    use ruma::{api::client::room::create_room::v3::RoomPreset, events::TimelineEventType};
+    use serde_json::Map;
+
     use super::*;
 
     #[tokio::test]
@@ -288,5 +268,86 @@ mod tests {
         assert!(users[0].is_admin && users[0].is_deactivated);
         let nobody = Request::Deactivate { name: "nobody".to_owned(), erase: false };
         assert!(operator.ask(&nobody).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn what_was_reported_is_looked_at_and_deleted() {
+        let folder = tempfile::tempdir().unwrap();
+        let data_dir = folder.path().to_str().unwrap().to_owned();
+        let flags = [("server_name", "haechi.example".to_owned()), ("data_dir", data_dir)];
+        let config = haechi_config::load(None, Vec::new(), &flags).unwrap().config;
+        let office = office(&config).await.unwrap();
+        let user = async |name: &str| {
+            let wish = Registration { localpart: Some(name.to_owned()), ..Registration::default() };
+            let (user_id, _) = office.accounts.register(wish).await.unwrap();
+            let nid = office.accounts.users().nid_of(&user_id).await.unwrap();
+            Actor { nid, user_id, device: None }
+        };
+        let (mina, jun) = (user("mina").await, user("jun").await);
+        let bytes = || futures_util::stream::iter([Ok::<_, io::Error>("bad".into())]);
+        let media = &office.media;
+        let upload = async |user: &Actor| {
+            let id = media.upload(user.nid, About::default(), None, bytes()).await.unwrap();
+            media.uri(&id)
+        };
+        let (first, second) = (upload(&jun).await, upload(&jun).await);
+        let room = office.rooms.create(&jun, new_room()).await.unwrap();
+        let content = format!(r#"{{"msgtype":"m.image","body":"cat","url":"{first}"}}"#);
+        let event = NewEvent::message(TimelineEventType::RoomMessage, content);
+        let event_id = office.rooms.append(&room, &jun, event, None).await.unwrap();
+        office.rooms.report_event(&room, &jun, &event_id, "bad").await.unwrap();
+        office.rooms.report_user(jun.nid, &mina, "").await.unwrap();
+
+        let operator = Operator::Here(Box::new(office.clone()));
+        let reports = async || match operator.ask(&Request::ListReports { after: 0 }).await {
+            Ok(Answer::Reports(reports)) => reports,
+            other => panic!("{other:?}"),
+        };
+        let open = reports().await;
+        let what: Vec<&str> = open.iter().map(|report| &*report.what).collect();
+        let event = format!("the event {event_id} by @jun:haechi.example in {}", room.room_id);
+        assert_eq!(what, [&event, "the user @jun:haechi.example"]);
+        assert_eq!((&*open[0].by, &*open[0].reason), ("@jun:haechi.example", "bad"));
+        assert_eq!(open[0].media, std::slice::from_ref(&first));
+        operator.ask(&Request::CloseReport { number: open[0].number }).await.unwrap();
+        assert!(operator.ask(&Request::CloseReport { number: open[0].number }).await.is_err());
+        assert_eq!(reports().await.len(), 1);
+
+        let list = Request::ListMedia { name: "jun".to_owned(), after: 0 };
+        let uploads = async || match operator.ask(&list).await {
+            Ok(Answer::Media(uploads)) => uploads.into_iter().map(|it| it.uri).collect::<Vec<_>>(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(uploads().await, [first.clone(), second.clone()]);
+        let delete = |uri: &str, everywhere| {
+            let request = Request::DeleteMedia { uri: uri.to_owned(), everywhere };
+            async { operator.ask(&{ request }).await }
+        };
+        for wrong in ["mxc://elsewhere.example/a", "mxc://haechi.example/none", "nonsense"] {
+            assert!(delete(wrong, false).await.is_err(), "{wrong}");
+        }
+        delete(&first, false).await.unwrap();
+        assert_eq!(uploads().await, std::slice::from_ref(&second));
+        delete(&second, true).await.unwrap();
+        assert!(uploads().await.is_empty());
+        let again = media.upload(jun.nid, About::default(), None, bytes()).await;
+        assert!(again.is_err(), "it stays gone");
+    }
+
+    fn new_room() -> NewRoom {
+        NewRoom {
+            version: RoomVersion::V12,
+            preset: RoomPreset::PrivateChat,
+            published: false,
+            alias: None,
+            creation_content: Map::new(),
+            power_levels: Map::new(),
+            initial_state: Vec::new(),
+            name: None,
+            topic: None,
+            invite: Vec::new(),
+            is_direct: false,
+            profile: MemberProfile::default(),
+        }
     }
 }

@@ -40,6 +40,20 @@ pub(crate) enum Command {
         #[command(flatten)]
         flags: ConfigFlags,
     },
+    /// What users have reported.
+    Report {
+        #[command(subcommand)]
+        command: ReportCommand,
+        #[command(flatten)]
+        flags: ConfigFlags,
+    },
+    /// What users have uploaded.
+    Media {
+        #[command(subcommand)]
+        command: MediaCommand,
+        #[command(flatten)]
+        flags: ConfigFlags,
+    },
     /// Look at the configuration without starting anything.
     Config {
         #[command(subcommand)]
@@ -105,6 +119,38 @@ pub(crate) enum TokenCommand {
         /// For how many hours it is good; for ever when not given.
         #[arg(long, value_name = "HOURS")]
         hours: Option<u32>,
+    },
+}
+
+/// What can be done with reports.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReportCommand {
+    /// List the open reports, oldest first: when, by whom, what, why, and the media in it.
+    List,
+    /// Close a report that has been dealt with: it is not listed any more.
+    Close {
+        /// Its number in the list.
+        number: i64,
+    },
+}
+
+/// What can be done with media.
+#[derive(Debug, Subcommand)]
+pub(crate) enum MediaCommand {
+    /// List what a user has uploaded, oldest first.
+    List {
+        /// The user, short or whole: mina or @mina:haechi.example.
+        name: String,
+    },
+    /// Delete an upload for good. It is not served from now on; its bytes are deleted within
+    /// minutes by the running server, unless another upload has the same.
+    Delete {
+        /// Its address, such as `mxc://haechi.example/AbC`.
+        uri: String,
+        /// Delete every upload with the same bytes as well, and take them from nobody again: for
+        /// what must not be there at all.
+        #[arg(long)]
+        everywhere: bool,
     },
 }
 

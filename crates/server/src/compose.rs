@@ -122,7 +122,8 @@ pub(crate) async fn office(config: &Config) -> anyhow::Result<Office> {
     let keys = Keys::new(db.clone(), Clock::System);
     let accounts = accounts(config, &db, &keys)?;
     let rooms = rooms(config, &db, &accounts).await?;
-    Ok(Office { accounts, rooms })
+    let media = media(config, &db, &Clock::System)?;
+    Ok(Office { accounts, rooms, media })
 }
 
 async fn rooms(config: &Config, db: &Db, accounts: &Accounts) -> anyhow::Result<Rooms> {

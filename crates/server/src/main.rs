@@ -20,6 +20,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Config { command } => commands::config::run(&command),
+        Command::Media { command, flags } => commands::media::run(command, &flags),
+        Command::Report { command, flags } => commands::report::run(&command, &flags),
         Command::Serve(flags) => commands::serve::run(&flags),
         Command::Token { command, flags } => commands::token::run(command, &flags),
         Command::User { command, flags } => commands::user::run(command, &flags),

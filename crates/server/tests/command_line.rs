@@ -28,6 +28,28 @@ fn the_version_is_told() {
 }
 
 #[test]
+fn an_operator_works_without_a_running_server() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("haechi.toml"), "server_name = 'a.example'").unwrap();
+    let made = stdout(&haechi(dir.path(), &["user", "create", "Mina", "--random-password"]));
+    assert!(made.starts_with("@mina:a.example\npassword: "), "{made}");
+    assert_eq!(stdout(&haechi(dir.path(), &["user", "list"])), "@mina:a.example\n");
+    assert_eq!(stdout(&haechi(dir.path(), &["report", "list"])), "");
+    assert_eq!(stdout(&haechi(dir.path(), &["media", "list", "mina"])), "");
+    for (args, why) in [
+        (&["media", "delete", "mxc://a.example/x"][..], "there is no mxc://a.example/x"),
+        (&["media", "delete", "mxc://b.example/x"], "media of b.example is not kept here"),
+        (&["media", "delete", "--everywhere", "x"], "`x` is no mxc:// address"),
+        (&["media", "list", "nobody"], "no such user"),
+        (&["report", "close", "7"], "there is no open report 7"),
+    ] {
+        let refused = haechi(dir.path(), args);
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(stderr(&refused).contains(why), "{}", stderr(&refused));
+    }
+}
+
+#[test]
 fn the_configuration_is_checked_and_shown() {
     let dir = tempfile::tempdir().unwrap();
     let refused = haechi(dir.path(), &["config", "check"]);

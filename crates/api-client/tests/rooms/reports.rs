@@ -39,6 +39,12 @@ async fn what_is_reported_is_kept_for_the_operator(db: TestDb) {
     assert!(reports[3].user.is_some() && reports[3].room.is_none());
     assert_eq!(server.rooms.reports(reports[1].id, 1).await.unwrap(), reports[2..3]);
 
+    assert!(server.rooms.close_report(reports[2].id).await.unwrap());
+    assert!(!server.rooms.close_report(reports[2].id).await.unwrap(), "it is closed already");
+    assert!(!server.rooms.close_report(1_000).await.unwrap(), "there is none");
+    let open = server.rooms.reports(reports[0].id, 10).await.unwrap();
+    assert_eq!(open, [reports[1].clone(), reports[3].clone()]);
+
     let report = format!("/v3/rooms/{room}/report");
     for _ in reports.len()..200 {
         bob.post(&report, json!({ "reason": "again" })).await;

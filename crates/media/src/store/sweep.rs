@@ -146,6 +146,25 @@ impl Work for ForgetBlobs {
     }
 }
 
+sql!(IDS_OF_CONTENT, "SELECT id FROM media WHERE content = ?1 LIMIT ?2");
+
+/// Ids that have this content.
+pub(crate) struct FindIdsOf {
+    pub(crate) content: i64,
+    pub(crate) limit: i64,
+}
+
+impl Work for FindIdsOf {
+    const NAME: &'static str = "media.find_ids_of";
+    type Out = Vec<String>;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Vec<String>> {
+        let args = [self.content.into(), self.limit.into()];
+        let ids: Vec<(String,)> = tx.all(&IDS_OF_CONTENT, &args).await?;
+        Ok(ids.into_iter().map(|(id,)| id).collect())
+    }
+}
+
 sql!(EXPIRED, "SELECT id FROM media WHERE expires_ms <= ?1 LIMIT ?2");
 
 /// Ids whose time is over.

@@ -59,7 +59,11 @@ async fn serve(config: &Config, recorder: Recorder) -> anyhow::Result<()> {
         listeners.serve(address, router, None)?;
     }
     let admin = admin::Socket::open(&config.data_dir)?;
-    let office = Office { accounts: parts.accounts.clone(), rooms: parts.app.rooms.clone() };
+    let office = Office {
+        accounts: parts.accounts.clone(),
+        rooms: parts.app.rooms.clone(),
+        media: parts.media.clone(),
+    };
     tokio::spawn(admin.serve(office));
     tokio::spawn(keep_house(Arc::clone(&parts)));
     tracing::info!(
