@@ -14,6 +14,8 @@ mod data;
 mod devices;
 mod directory;
 mod error;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod ignored;
 pub mod limits;
 mod model;

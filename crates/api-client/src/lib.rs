@@ -16,6 +16,8 @@ mod devices;
 mod discovery;
 mod error;
 mod filters;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod keys;
 mod login;
 mod media;

@@ -20,6 +20,8 @@ mod dehydrated;
 mod device_keys;
 mod device_lists;
 mod error;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod json;
 mod model;
 mod purge;

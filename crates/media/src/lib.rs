@@ -12,6 +12,8 @@
 
 mod admin;
 mod download;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod model;
 mod page;
 mod picture;

@@ -11,6 +11,8 @@ mod create;
 mod directory;
 mod error;
 mod everywhere;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod hierarchy;
 mod key;
 mod load;

@@ -31,6 +31,9 @@ const CHANGES_MAX: usize = 4_096;
 /// Members remembered for one device and room; after that some are sent twice.
 const MEMBERS_SENT_MAX: usize = 1_024;
 
+/// Rooms of which is kept when somebody typed there.
+const TYPED_ROOMS_MAX: usize = 100_000;
+
 /// Parts of the table of users, each with its own lock.
 const SHARDS: usize = 64;
 
@@ -50,7 +53,12 @@ struct Inner {
     horizon: watch::Sender<Positions>,
     /// What has been committed; ahead of `horizon` by what is being sorted.
     committed: watch::Receiver<Positions>,
+    /// Serial of the typing change that is being sorted or was last.
+    typing_sorting: AtomicU64,
+    /// Serial of the last typing change of which everybody has been told.
     typing_serial: AtomicU64,
+    /// The latest serial of each room, for those whose listener is new.
+    typed: Mutex<HashMap<RoomNid, u64>>,
 }
 
 /// One kind of thing that can be new.
@@ -86,8 +94,9 @@ struct Heard {
     floor: Positions,
     /// The latest change of each kind, in each lane.
     latest: HashMap<(Signal, u16), StreamPos>,
-    /// The latest typing serial of each room.
+    /// The latest typing serial of each room, where it is later than `typing_floor`.
     typing: HashMap<RoomNid, u64>,
+    typing_floor: u64,
     asked: Millis,
 }
 
@@ -111,7 +120,9 @@ impl Hub {
             sorting: Mutex::new(start.clone()),
             horizon: watch::channel(start).0,
             committed,
+            typing_sorting: AtomicU64::new(0),
             typing_serial: AtomicU64::new(0),
+            typed: Mutex::default(),
         };
         let hub = Self(Arc::new(inner));
         tokio::spawn(hub.clone().sort(feed));
@@ -158,6 +169,7 @@ impl Hub {
                     floor,
                     latest: HashMap::new(),
                     typing: HashMap::new(),
+                    typing_floor: self.0.typing_sorting.load(Ordering::Acquire),
                     asked: now,
                 }),
             })
@@ -260,21 +272,39 @@ impl Hub {
         }
     }
 
+    fn note_typed(&self, room: RoomNid, serial: u64) {
+        let mut typed = self.0.typed.lock();
+        if typed.len() >= TYPED_ROOMS_MAX {
+            typed.clear();
+        }
+        typed.insert(room, serial);
+    }
+
+    /// Has somebody begun or ceased to type in the room since this serial, as far as is known?
+    pub(crate) fn has_typed(&self, room: RoomNid, since: u64) -> bool {
+        match self.0.typed.lock().get(&room) {
+            Some(serial) => *serial > since,
+            None => !self.0.rooms.typing().users(room).is_empty(),
+        }
+    }
+
     async fn hear_typing(self) {
         let mut changes = self.0.rooms.typing().changes();
         loop {
             match changes.recv().await {
                 Ok(room) => {
-                    let serial = self.0.typing_serial.load(Ordering::Acquire) + 1;
-                    let users = self.audience(room).await;
-                    let listeners: Vec<_> =
-                        users.into_iter().filter_map(|user| self.find(user)).collect();
-                    for listener in &listeners {
-                        listener.state.lock().typing.insert(room, serial);
+                    let serial = self.0.typing_sorting.fetch_add(1, Ordering::AcqRel) + 1;
+                    self.note_typed(room, serial);
+                    let mut told = Vec::new();
+                    for user in self.audience(room).await {
+                        if let Some(listener) = self.find(user) {
+                            listener.state.lock().typing.insert(room, serial);
+                            told.push(listener);
+                        }
                     }
-                    // Not before all have it: a token that names it says that its holder was told.
+                    // Whoever holds a token with this serial has been told.
                     self.0.typing_serial.store(serial, Ordering::Release);
-                    for listener in listeners {
+                    for listener in &told {
                         listener.notify.notify_waiters();
                     }
                 }
@@ -326,7 +356,7 @@ impl Listener {
         typing_since: u64,
     ) -> Option<News> {
         let heard = self.state.lock();
-        if !since.reaches(&heard.floor) {
+        if !since.reaches(&heard.floor) || typing_since < heard.typing_floor {
             return None;
         }
         let is_new = |pos: &StreamPos| !since.covers(*pos) && until.covers(*pos);

@@ -6,6 +6,8 @@
 mod account_data;
 mod device_lists;
 mod error;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod hub;
 mod key_changes;
 mod news;

@@ -86,7 +86,7 @@ impl Inner {
         let typing_since = since.typing.filter(|(other, _)| *other == run).map_or(0, |(_, at)| at);
         let mut sorted = Sorted::default();
         let Some(news) = listener.news(&since.positions, until, typing_since) else {
-            return self.news_from_tables(viewer, since, until).await;
+            return self.news_from_tables(viewer, since, until, typing_since).await;
         };
         for signal in news.signals {
             sorted.add(signal, &viewer.device);
@@ -105,6 +105,7 @@ impl Inner {
         viewer: &Viewer,
         since: &SyncToken,
         until: &Positions,
+        typing_since: u64,
     ) -> Result<Sorted> {
         let positions = &since.positions;
         let mut sorted = Sorted { to_device: true, device_keys: true, ..Sorted::default() };
@@ -119,7 +120,8 @@ impl Inner {
             if news.event || news.membership || news.receipt {
                 sorted.rooms.insert(place.room, news);
             }
-            if !self.rooms.typing().users(place.room).is_empty() {
+            let is_member = place.membership == Membership::Join;
+            if is_member && self.hub.has_typed(place.room, typing_since) {
                 sorted.room(place.room).typing = true;
             }
         }

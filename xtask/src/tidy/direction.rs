@@ -43,7 +43,7 @@ const ONLY_IN: &[(&str, &[&str], &str)] = &[
 ];
 
 /// Crates beside the product, which it must not use and which these rules leave free.
-const TOOLS: &[&str] = &["bench", "testkit"];
+const TOOLS: &[&str] = &["bench", "fuzz", "testkit"];
 
 /// Checks the packages below `crates/`. Dev-dependencies are free.
 pub(super) fn check(metadata: &Metadata, report: &mut Report) {

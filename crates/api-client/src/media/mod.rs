@@ -5,6 +5,9 @@
 mod old;
 mod serve;
 
+#[cfg(feature = "fuzz")]
+pub(crate) use serve::served;
+
 use axum::{Json, Router, response::IntoResponse as _, response::Response};
 use haechi_http::{Authenticate, Call, Raw, RouterExt as _};
 use haechi_media::{About, Fit, Form, Media, MediaError};

@@ -1,12 +1,14 @@
 //! Sending files: names and types that do no harm, parts of files, and what need not be sent again.
 
-use std::{ops::Range, time::Duration};
+use std::{fmt::Display, ops::Range, time::Duration};
 
 use axum::{
     body::Body,
     response::{IntoResponse as _, Response},
 };
 use haechi_http::{ApiError, Busy};
+#[cfg(feature = "fuzz")]
+use haechi_media::About;
 use haechi_media::{Form, Found, Media, MediaError, clean_name, is_inline};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use http_range_header::{RangeUnsatisfiableError, parse_range_header};
@@ -42,19 +44,9 @@ pub(super) async fn content(
     headers: &HeaderMap,
 ) -> Result<Response> {
     let found = find(media, &wanted, busy).await?;
-    let content_type = found.about.content_type.as_deref().unwrap_or(UNKNOWN_TYPE);
-    let disposition = if is_inline(content_type) {
-        ContentDispositionType::Inline
-    } else {
-        ContentDispositionType::Attachment
-    };
     let name = name.map(|name| clean_name(&name)).or_else(|| found.about.name.clone());
-    let file = File {
-        bytes: found.bytes(),
-        tag: format!("\"{}\"", found.tag()),
-        content_type,
-        disposition: ContentDisposition::new(disposition).with_filename(name),
-    };
+    let content_type = found.about.content_type.as_deref();
+    let file = File::new(found.bytes(), found.tag(), content_type, name);
     match file.part(headers) {
         Part::Nothing => Ok(file.response(StatusCode::NOT_MODIFIED, Body::empty())),
         Part::Beyond => Ok(file.beyond()),
@@ -127,7 +119,23 @@ enum Part {
     Beyond,
 }
 
-impl File<'_> {
+impl<'a> File<'a> {
+    fn new(
+        bytes: u64,
+        tag: impl Display,
+        content_type: Option<&'a str>,
+        name: Option<String>,
+    ) -> Self {
+        let content_type = content_type.unwrap_or(UNKNOWN_TYPE);
+        let disposition = if is_inline(content_type) {
+            ContentDispositionType::Inline
+        } else {
+            ContentDispositionType::Attachment
+        };
+        let disposition = ContentDisposition::new(disposition).with_filename(name);
+        Self { bytes, tag: format!("\"{tag}\""), content_type, disposition }
+    }
+
     /// What is to be sent to somebody who asks with these headers (RFC 9110, sections 13 and 14).
     fn part(&self, headers: &HeaderMap) -> Part {
         let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
@@ -192,6 +200,20 @@ impl File<'_> {
         response.headers_mut().insert(header::CONTENT_RANGE, place);
         response
     }
+}
+
+/// For fuzz targets: the headers of an answer to a request with these headers, and which bytes of the
+/// file it would carry.
+#[cfg(feature = "fuzz")]
+pub(crate) fn served(headers: &HeaderMap, about: &About, bytes: u64) -> (HeaderMap, Range<u64>) {
+    let file = File::new(bytes, "tag", about.content_type.as_deref(), about.name.clone());
+    let (response, range) = match file.part(headers) {
+        Part::Nothing => (file.response(StatusCode::NOT_MODIFIED, Body::empty()), 0..0),
+        Part::Beyond => (file.beyond(), 0..0),
+        Part::Whole => (file.response(StatusCode::OK, Body::empty()), 0..bytes),
+        Part::Range(range) => (file.partial(&range, Body::empty()), range),
+    };
+    (response.into_parts().0.headers, range)
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 
 use super::*;
 
+mod clauses;
+
 const ALICE: &str = "@alice:here";
 const BOB: &str = "@bob:here";
 const CAROL: &str = "@carol:here";

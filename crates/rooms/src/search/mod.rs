@@ -11,3 +11,5 @@ mod terms;
 
 pub(crate) use index::Progress;
 pub use query::{Hit, SearchOrder, SearchPage, SearchQuery, SearchToken};
+#[cfg(feature = "fuzz")]
+pub(crate) use terms::{Wanted, terms};

@@ -16,7 +16,7 @@ const WORD_CHARS_MAX: usize = 40;
 const WANTED_MAX: usize = 16;
 
 /// The terms under which a text is found.
-pub(super) fn terms(text: &str) -> BTreeSet<String> {
+pub(crate) fn terms(text: &str) -> BTreeSet<String> {
     let mut terms = BTreeSet::new();
     for piece in pieces(text) {
         if terms.len() >= TERMS_MAX {
@@ -39,7 +39,7 @@ pub(super) fn terms(text: &str) -> BTreeSet<String> {
 
 /// What somebody looks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Wanted {
+pub(crate) struct Wanted {
     /// All of these must be there.
     pub(super) terms: Vec<String>,
     /// Runs that must be there as a whole.
@@ -50,7 +50,7 @@ pub(super) struct Wanted {
 
 impl Wanted {
     /// Reads what was typed.
-    pub(super) fn of(text: &str) -> Self {
+    pub(crate) fn of(text: &str) -> Self {
         let mut terms = BTreeSet::new();
         let mut wanted = Self::default();
         for piece in pieces(text).take(WANTED_MAX) {
@@ -79,7 +79,7 @@ impl Wanted {
     }
 
     /// Is it in this text?
-    pub(super) fn is_in(&self, text: &str) -> bool {
+    pub(crate) fn is_in(&self, text: &str) -> bool {
         let there = terms(text);
         let lower = text.to_lowercase();
         self.terms.iter().all(|term| there.contains(term))

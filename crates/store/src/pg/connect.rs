@@ -64,6 +64,12 @@ impl PgUrl {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// For fuzz targets: how many hosts it names, if it is one.
+    #[cfg(feature = "testing")]
+    pub fn hosts(&self) -> Option<usize> {
+        Connector::parse(self, "fuzz").ok().map(|(hosts, _)| hosts.len())
+    }
 }
 
 /// Makes connections; clones share the memory of which host answered last.
@@ -76,6 +82,13 @@ pub(super) struct Connector {
 
 impl Connector {
     pub(super) fn new(url: &PgUrl, application: &str) -> Result<Self> {
+        let (hosts, tls) = Self::parse(url, application)?;
+        let tls = MakeRustlsConnect::new(tls.client_config()?);
+        Ok(Self { hosts, last_good: Arc::default(), tls })
+    }
+
+    /// The settings for each host, and what is said of TLS.
+    fn parse(url: &PgUrl, application: &str) -> Result<(Arc<[Config]>, Tls)> {
         let (plain, tls) = split_tls(&url.0);
         // The parser's own words could quote the password.
         let mut config: Config = plain.parse().map_err(|_| {
@@ -93,8 +106,7 @@ impl Connector {
         if hosts.is_empty() {
             return Err(StoreError::Unavailable("the database address names no host".to_owned()));
         }
-        let tls = MakeRustlsConnect::new(tls.client_config()?);
-        Ok(Self { hosts, last_good: Arc::default(), tls })
+        Ok((hosts, tls))
     }
 
     /// A connection of its own, outside the pool.

@@ -20,6 +20,8 @@ use tokio::time::Instant;
 use crate::{Inner, Result, Sync, SyncError, SyncToken, Viewer, hub::Listener, news::Sorted};
 pub(crate) use conn::Connections;
 use conn::{Conn, Connection};
+#[cfg(feature = "fuzz")]
+pub(crate) use conn::{parse_pos, pos};
 use response::Response;
 
 /// Longest a request waits for this node to come to where its token already is.

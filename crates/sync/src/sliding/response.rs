@@ -44,12 +44,12 @@ pub struct List {
 /// What is new in a room.
 #[derive(Debug, Default, Serialize)]
 pub struct Room {
-    /// What the room says it is called.
+    /// What the room says it is called; `null` where it says so no longer.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// Its picture.
+    pub name: Option<Option<String>>,
+    /// Its picture; `null` where it has none any more.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub avatar: Option<String>,
+    pub avatar: Option<Option<String>>,
     /// Is all of it told from the beginning?
     #[serde(skip_serializing_if = "Option::is_none")]
     pub initial: Option<bool>,

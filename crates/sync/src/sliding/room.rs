@@ -169,11 +169,12 @@ impl Inner {
         let shows_members = sent.is_none()
             || recent.limited
             || recent.events.iter().any(|event| changes_summary(&event.pdu));
-        let text = |kind: &str, field: &str| text_of(&snapshot, kind, field);
+        // What the client has been told is taken back by `null`, not by silence.
+        let told = |text: Option<String>| (text.is_some() || sent.is_some()).then_some(text);
         let is_dm = conn.direct.iter().any(|direct| direct.contains(&room.room_id));
         Ok(Some(response::Room {
-            name: text("m.room.name", "name").or_else(|| text("m.room.canonical_alias", "alias")),
-            avatar: text("m.room.avatar", "url"),
+            name: told(name_of(&snapshot)),
+            avatar: told(text_of(&snapshot, "m.room.avatar", "url")),
             initial: sent.is_none().then_some(true),
             is_dm: is_dm.then_some(true),
             invite_state: None,
@@ -275,8 +276,8 @@ fn invited_room(pass: &Pass<'_>, room: &Room) -> response::Room {
     response::Room {
         initial: Some(true),
         invite_state: Some(stripped_state(room, pass.viewer()).events),
-        name: text_of(&snapshot, "m.room.name", "name"),
-        avatar: text_of(&snapshot, "m.room.avatar", "url"),
+        name: text_of(&snapshot, "m.room.name", "name").map(Some),
+        avatar: text_of(&snapshot, "m.room.avatar", "url").map(Some),
         bump_stamp: Some(bump_at(room, pass.viewer(), Membership::Invite).0),
         ..response::Room::default()
     }
@@ -332,6 +333,11 @@ fn matching(snapshot: &Snapshot, required: &[(String, String)], me: &str) -> Vec
         }
     }
     found
+}
+
+fn name_of(snapshot: &Snapshot) -> Option<String> {
+    text_of(snapshot, "m.room.name", "name")
+        .or_else(|| text_of(snapshot, "m.room.canonical_alias", "alias"))
 }
 
 fn text_of(snapshot: &Snapshot, kind: &str, field: &str) -> Option<String> {
