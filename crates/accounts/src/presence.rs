@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use haechi_base::{Clock, Millis, StreamPos, UserNid};
 use haechi_store::{Change, Db, Tx, Work};
-use moka::sync::Cache;
+use moka::{ops::compute::Op, sync::Cache};
 use ruma::presence::PresenceState;
 
 use crate::{Refusal, Result, limits};
@@ -112,7 +112,13 @@ impl Presence {
         match before {
             Some(before) if before.state == state => {
                 if now.since(before.synced) >= SYNC_NOTED_EVERY {
-                    entries.insert(user, Entry { active, synced: now, ..before });
+                    // He may just have said to be something else.
+                    entries.entry(user).and_compute_with(|entry| match entry {
+                        Some(entry) if entry.value().pos == before.pos => {
+                            Op::Put(Entry { active, synced: now, ..before })
+                        }
+                        _ => Op::Nop,
+                    });
                 }
                 Ok(())
             }

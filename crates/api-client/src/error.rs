@@ -89,6 +89,7 @@ impl From<PushError> for Error {
                 ApiError::invalid_param(text)
             }
             PushError::Refused(Refused::TooManyPushers(_)) => ApiError::forbidden(text),
+            PushError::Refused(Refused::LoggedOut) => ApiError::unknown_token(false),
             PushError::Edit(error) => match error {
                 EditError::NotFound | EditError::NeighbourNotFound => ApiError::not_found(text),
                 EditError::ServerDefault

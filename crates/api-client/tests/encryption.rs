@@ -81,12 +81,13 @@ impl Server {
         )
         .await
         .unwrap();
+        let presence = Presence::new(db.clone(), clock.clone(), false);
         let sync = Sync::start(
             &db,
             feed,
             rooms.clone(),
-            users,
             accounts.clone(),
+            presence.clone(),
             keys.clone(),
             clock.clone(),
             closing,
@@ -101,7 +102,7 @@ impl Server {
             },
             limiter: RateLimiter::off(),
             accounts: accounts.clone(),
-            presence: Presence::new(db.clone(), clock, false),
+            presence,
             rooms,
             keys: keys.clone(),
             push,

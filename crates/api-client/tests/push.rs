@@ -1,7 +1,19 @@
 //! Push rules, pushers and notifications, as clients ask for them.
 
+use haechi_accounts::SCHEMA as ACCOUNTS;
+use haechi_api_client::RegistrationMode;
+use haechi_keys::SCHEMA as KEYS;
+use haechi_media::SCHEMA as MEDIA;
+use haechi_push::SCHEMA as PUSH;
+use haechi_rooms::SCHEMA as ROOMS;
+use haechi_store::{
+    Db,
+    testing::{TestDb, store_test},
+};
 use haechi_testkit::{Answer, Client, TestServer};
+use ruma::OwnedUserId;
 use serde_json::{Value as Json, json};
+use tokio::sync::mpsc;
 
 fn ok(answer: Answer) -> Json {
     let (status, body) = answer;
@@ -88,7 +100,7 @@ const GATEWAY: &str = "https://push.example/_matrix/push/v1/notify";
 
 #[tokio::test]
 async fn pushers_are_set_listed_and_deleted() {
-    let (server, mina) = TestServer::with_mina().await;
+    let (_server, mina) = TestServer::with_mina().await;
     ok(mina.post("/v3/pushers/set", pusher(GATEWAY)).await);
     let mut expected = pusher(GATEWAY);
     expected.as_object_mut().unwrap().remove("append");
@@ -106,16 +118,98 @@ async fn pushers_are_set_listed_and_deleted() {
     let delete = json!({ "kind": null, "app_id": "org.example.app", "pushkey": "key" });
     ok(mina.post("/v3/pushers/set", delete).await);
     assert_eq!(ok(mina.get("/v3/pushers").await), json!({ "pushers": [] }));
+}
 
-    // A pusher ends with the login that made it.
-    ok(mina.post("/v3/pushers/set", pusher(GATEWAY)).await);
-    ok(mina.post("/v3/logout", json!({})).await);
-    let login = json!({
-        "type": "m.login.password", "password": haechi_testkit::PASSWORD,
-        "identifier": { "type": "m.id.user", "user": "mina" },
-    });
-    let again = server.client(&ok(server.anybody().post("/v3/login", login).await));
-    assert_eq!(ok(again.get("/v3/pushers").await), json!({ "pushers": [] }));
+/// A user who is logged in on two devices, with a pusher set by each.
+struct Pushed<'a> {
+    server: &'a TestServer,
+    phone: Client,
+    laptop: Client,
+    name: &'static str,
+}
+
+impl<'a> Pushed<'a> {
+    async fn new(server: &'a TestServer, name: &'static str) -> Self {
+        let phone = server.register(name).await;
+        let laptop = log_in(server, name, "LAPTOP").await;
+        for (client, key) in [(&phone, "phone"), (&laptop, "laptop")] {
+            let mut pusher = pusher(GATEWAY);
+            pusher["pushkey"] = format!("{name}'s {key}").into();
+            ok(client.post("/v3/pushers/set", pusher).await);
+        }
+        let pushed = Self { server, phone, laptop, name };
+        pushed.has(&["laptop", "phone"]).await;
+        pushed
+    }
+
+    /// The pushers of the user are exactly these, whoever is logged in.
+    async fn has(&self, expected: &[&str]) {
+        let user = format!("@{}:{}", self.name, haechi_testkit::SERVER_NAME);
+        let user = OwnedUserId::try_from(user).unwrap();
+        let user = self.server.accounts.users().nid_of(&user).await.unwrap();
+        let pushers = self.server.push.pushers(user).await.unwrap();
+        let mut keys: Vec<String> = pushers.into_iter().map(|pusher| pusher.ids.pushkey).collect();
+        keys.sort_unstable();
+        let expected: Vec<_> =
+            expected.iter().map(|key| format!("{}'s {key}", self.name)).collect();
+        assert_eq!(keys, expected);
+    }
+
+    fn auth(&self) -> Json {
+        password(self.name)
+    }
+}
+
+fn password(name: &str) -> Json {
+    json!({ "type": "m.login.password", "password": haechi_testkit::PASSWORD,
+            "identifier": { "type": "m.id.user", "user": name } })
+}
+
+async fn log_in(server: &TestServer, name: &str, device: &str) -> Client {
+    let mut login = password(name);
+    login["device_id"] = device.into();
+    server.client(&ok(server.anybody().post("/v3/login", login).await))
+}
+
+#[store_test(schemas(ACCOUNTS, KEYS, ROOMS, MEDIA, PUSH))]
+async fn pushers_end_with_the_session_that_set_them(mut db: TestDb) {
+    let feed = std::mem::replace(db.feed(), mpsc::channel(1).1);
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::over(Db::clone(&db), feed, RegistrationMode::Open, folder).await;
+
+    let mina = Pushed::new(&server, "mina").await;
+    ok(mina.phone.post("/v3/logout", json!({})).await);
+    mina.has(&["laptop"]).await;
+
+    let jun = Pushed::new(&server, "jun").await;
+    ok(jun.phone.post("/v3/logout/all", json!({})).await);
+    jun.has(&[]).await;
+
+    let ari = Pushed::new(&server, "ari").await;
+    let auth = json!({ "auth": ari.auth() });
+    ok(ari.phone.delete("/v3/devices/LAPTOP", auth).await);
+    ari.has(&["phone"]).await;
+
+    let bom = Pushed::new(&server, "bom").await;
+    let two = json!({ "devices": ["PHONE", "LAPTOP"], "auth": bom.auth() });
+    ok(bom.phone.post("/v3/delete_devices", two).await);
+    bom.has(&[]).await;
+
+    let sol = Pushed::new(&server, "sol").await;
+    let change = |log_out: bool| {
+        json!({ "new_password": haechi_testkit::PASSWORD, "logout_devices": log_out,
+                "auth": sol.auth() })
+    };
+    ok(sol.laptop.post("/v3/account/password", change(false)).await);
+    sol.has(&["laptop", "phone"]).await;
+    ok(sol.laptop.post("/v3/account/password", change(true)).await);
+    sol.has(&["laptop"]).await;
+
+    let yun = Pushed::new(&server, "yun").await;
+    ok(yun.phone.post("/v3/account/deactivate", json!({ "auth": yun.auth() })).await);
+    yun.has(&[]).await;
+    mina.has(&["laptop"]).await;
+    server.close();
 }
 
 #[tokio::test]

@@ -43,6 +43,9 @@ pub enum Refusal {
     /// `M_FORBIDDEN`: trying again would not help.
     #[error("a user has at most {0} pushers")]
     TooManyPushers(i64),
+    /// `M_UNKNOWN_TOKEN`.
+    #[error("the device was logged out")]
+    LoggedOut,
     /// `M_INVALID_PARAM`.
     #[error("that is not a token of this server")]
     NotAToken,

@@ -7,7 +7,7 @@ mod listing;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use haechi_accounts::{AccountSettings, Accounts, Registration, SCHEMA as ACCOUNTS};
+use haechi_accounts::{AccountSettings, Accounts, DeviceWish, Registration, SCHEMA as ACCOUNTS};
 use haechi_base::{Clock, Millis, UserNid};
 use haechi_matrix::{RoomVersion, SigningKey};
 use haechi_rooms::{Actor, MemberProfile, NewEvent, NewRoom, Room, Rooms, SCHEMA as ROOMS};
@@ -102,6 +102,8 @@ impl World {
         let wish = Registration { localpart: Some(name.to_owned()), ..Registration::default() };
         let (user_id, _) = self.accounts.register(wish).await.unwrap();
         let nid = self.accounts.users().nid_of(&user_id).await.unwrap();
+        let wish = DeviceWish { device_id: Some("D".into()), ..DeviceWish::default() };
+        self.accounts.log_in(nid, user_id.clone(), &wish).await.unwrap();
         Actor { nid, user_id, device: Some("D".into()) }
     }
 

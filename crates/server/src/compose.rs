@@ -52,7 +52,6 @@ pub(crate) async fn compose(
     let keys = Keys::new(db.clone(), clock.clone());
     let accounts = accounts(config, &db, &keys)?;
     let media = media(config, &db, &clock)?;
-    let users = accounts.users().clone();
     let count = accounts.count_up_to(config.presence.auto_users_max.saturating_add(1)).await?;
     let presence = Presence::new(db.clone(), clock.clone(), config.presence.is_on(count));
     let rooms = rooms(&db, &accounts).await?;
@@ -78,8 +77,8 @@ pub(crate) async fn compose(
         &db,
         heard_by(push.clone(), feed),
         rooms.clone(),
-        users,
         accounts.clone(),
+        presence.clone(),
         keys.clone(),
         clock.clone(),
         closing,

@@ -13,7 +13,9 @@ use crate::{Inner, Result, Viewer, v3::response::DeviceLists};
 #[derive(Debug, Default)]
 pub(crate) struct DeviceWatch {
     changed: BTreeSet<UserNid>,
-    came: BTreeSet<OwnedUserId>,
+    pub(crate) came: BTreeSet<OwnedUserId>,
+    /// Who is in the rooms that the viewer has come into, encrypted or not.
+    pub(crate) entered: BTreeSet<UserNid>,
     went: BTreeSet<OwnedUserId>,
 }
 
@@ -49,12 +51,13 @@ impl DeviceWatch {
         }
     }
 
-    /// Takes in everyone of an encrypted room that the viewer has come into.
+    /// Takes in everyone of a room that the viewer has come into.
     pub(crate) fn joined_room(&mut self, room: &Room) {
         let snapshot = room.snapshot();
         if snapshot.state.get("m.room.encryption", "").is_some() {
             self.changed.extend(snapshot.joined.iter().copied());
         }
+        self.entered.extend(snapshot.joined.iter().copied());
     }
 
     /// Takes in everyone of a room that the viewer has left.

@@ -12,6 +12,7 @@ mod hub;
 mod key_changes;
 mod news;
 mod pace;
+mod presence;
 mod room;
 pub mod sliding;
 mod token;
@@ -19,7 +20,7 @@ pub mod v3;
 
 use std::sync::Arc;
 
-use haechi_accounts::{Accounts, Users};
+use haechi_accounts::{Accounts, Presence, Users};
 use haechi_base::{Clock, UserNid};
 use haechi_keys::Keys;
 use haechi_rooms::Rooms;
@@ -41,6 +42,7 @@ pub(crate) struct Inner {
     pub(crate) rooms: Rooms,
     pub(crate) users: Users,
     pub(crate) accounts: Accounts,
+    pub(crate) presence: Presence,
     pub(crate) keys: Keys,
     pub(crate) connections: sliding::Connections,
     /// Turns true when the server shuts down: nobody is to wait any longer.
@@ -67,14 +69,16 @@ impl Sync {
         db: &Db,
         feed: mpsc::Receiver<Commit>,
         rooms: Rooms,
-        users: Users,
         accounts: Accounts,
+        presence: Presence,
         keys: Keys,
         clock: Clock,
         closing: watch::Receiver<bool>,
     ) -> Self {
+        let users = accounts.users().clone();
         let hub = Hub::start(db, rooms.clone(), clock, feed);
         let connections = sliding::Connections::default();
-        Self(Arc::new(Inner { hub, rooms, users, accounts, keys, connections, closing }))
+        let inner = Inner { hub, rooms, users, accounts, presence, keys, connections, closing };
+        Self(Arc::new(inner))
     }
 }

@@ -82,8 +82,8 @@ impl Inner {
         since: &SyncToken,
         until: &Positions,
     ) -> Result<Sorted> {
-        let (run, _) = self.hub.typing_now();
-        let typing_since = since.typing.filter(|(other, _)| *other == run).map_or(0, |(_, at)| at);
+        let is_of_this_run = self.is_of_this_run(since);
+        let typing_since = since.typing.filter(|_| is_of_this_run).map_or(0, |(_, at)| at);
         let mut sorted = Sorted::default();
         let Some(news) = listener.news(&since.positions, until, typing_since) else {
             return self.news_from_tables(viewer, since, until, typing_since).await;
@@ -96,6 +96,10 @@ impl Inner {
         }
         if since.to_device.is_some() {
             sorted.to_device = true;
+        }
+        if !is_of_this_run && self.presence.is_on() {
+            let known = self.rooms.acquaintances(viewer.user).await?;
+            sorted.presence.extend(self.presence_since(&known, since));
         }
         Ok(sorted)
     }
@@ -134,6 +138,7 @@ impl Inner {
         let known = self.rooms.acquaintances(viewer.user).await?;
         let changed = self.keys.device_lists_changed(viewer.user, positions, until, &known).await?;
         sorted.device_lists.extend(changed);
+        sorted.presence.extend(self.presence_since(&known, since));
         Ok(sorted)
     }
 }

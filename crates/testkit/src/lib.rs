@@ -41,6 +41,8 @@ pub struct TestServer {
     pub keys: Keys,
     /// Its rooms.
     pub rooms: Rooms,
+    /// Its pushers.
+    pub push: Push,
     close: watch::Sender<bool>,
     _folder: tempfile::TempDir,
 }
@@ -100,12 +102,13 @@ impl TestServer {
         let blob = Blob::folder(&folder.path().join("media")).expect("a folder for media");
         let media = MediaConfig::new("haechi.example");
         let media = Media::new(media, db.clone(), blob, clock.clone()).expect("media");
+        let presence = Presence::new(db.clone(), clock.clone(), true);
         let sync = Sync::start(
             &db,
             feed,
             rooms.clone(),
-            users,
             accounts.clone(),
+            presence.clone(),
             keys.clone(),
             clock.clone(),
             closing,
@@ -120,16 +123,16 @@ impl TestServer {
             },
             limiter: RateLimiter::off(),
             accounts: accounts.clone(),
-            presence: Presence::new(db.clone(), clock, true),
+            presence,
             rooms: rooms.clone(),
             keys: keys.clone(),
             media,
-            push,
+            push: push.clone(),
             sync,
             filters: FilterCache::default(),
         });
         let router = Stack::new(haechi_api_client::router(app), &StackSettings::default());
-        Self { router, db, accounts, keys, rooms, close, _folder: folder }
+        Self { router, db, accounts, keys, rooms, push, close, _folder: folder }
     }
 
     /// A server with open registration, and the user mina on it.

@@ -63,6 +63,77 @@ async fn presence_is_for_those_who_share_a_room() {
     assert_eq!(jun.get(&path).await.0, 200);
 }
 
+/// The presence events of an answer: who, and what of them.
+fn presence(sync: &Json) -> Vec<(&str, &Json)> {
+    let events = sync["presence"]["events"].as_array().map_or(&[][..], Vec::as_slice);
+    assert!(events.iter().all(|event| event["type"] == "m.presence"), "{sync}");
+    events.iter().map(|event| (event["sender"].as_str().unwrap(), &event["content"])).collect()
+}
+
+#[tokio::test]
+async fn a_sync_tells_the_presence_of_those_who_share_a_room() {
+    const JUN: &str = "@jun:haechi.example";
+    let (server, mina) = TestServer::with_mina().await;
+    let (jun, stranger) = (server.register("jun").await, server.register("stranger").await);
+    let set = async |client: &Client, who: &str, body: Json| {
+        let path = format!("/v3/presence/@{who}:haechi.example/status");
+        assert_eq!(client.put(&path, body).await.0, 200);
+    };
+    let sync = async |since: &str, more: &str| {
+        let (status, answer) =
+            mina.get(&format!("/v3/sync?set_presence=offline{since}{more}")).await;
+        assert_eq!(status, 200, "{answer}");
+        let next = answer["next_batch"].as_str().unwrap().to_owned();
+        (answer, format!("&since={next}"))
+    };
+    let public = room(&jun, json!({ "preset": "public_chat" })).await;
+    set(&stranger, "stranger", json!({ "presence": "online" })).await;
+    set(&jun, "jun", json!({ "presence": "unavailable", "status_msg": "lunch" })).await;
+    let (first, alone) = sync("", "").await;
+    assert_eq!(presence(&first), [], "not of strangers");
+
+    // Whoever comes into a room learns of those who are there.
+    assert_eq!(mina.post(&format!("/v3/join/{public}"), json!({})).await.0, 200);
+    let (met, since) = sync(&alone, "").await;
+    let [(JUN, content)] = presence(&met)[..] else { panic!("{met}") };
+    assert_eq!(
+        (&content["presence"], &content["status_msg"]),
+        (&json!("unavailable"), &json!("lunch"))
+    );
+    assert!(content["last_active_ago"].is_u64());
+    let (fresh, _) = sync("", "").await;
+    assert_eq!(presence(&fresh).len(), 1);
+
+    // Later on only of what changed, and what was asked for.
+    let (nothing, _) = sync(&since, "").await;
+    assert_eq!(presence(&nothing), []);
+    let (own, since) = {
+        set(&mina, "mina", json!({ "presence": "online" })).await;
+        sync(&since, "").await
+    };
+    assert_eq!(presence(&own), [], "nobody is told of himself");
+    assert_eq!(jun.get("/v3/sync?set_presence=online").await.0, 200);
+    let (told, after) = sync(&since, "&timeout=30000").await;
+    let [(JUN, content)] = presence(&told)[..] else { panic!("{told}") };
+    assert_eq!(
+        (&content["presence"], &content["currently_active"]),
+        (&json!("online"), &json!(true))
+    );
+    assert_eq!(content["status_msg"], "lunch", "it is still his");
+    for unwanted in [json!({ "types": [] }), json!({ "not_senders": [JUN] })] {
+        let filter = json!({ "presence": unwanted }).to_string();
+        let filter = filter.replace('{', "%7B").replace('}', "%7D").replace('"', "%22");
+        let (silent, _) = sync(&since, &format!("&filter={filter}")).await;
+        assert_eq!(presence(&silent), [], "{filter}");
+    }
+
+    // Who has parted is not told any more.
+    assert_eq!(mina.post(&format!("/v3/rooms/{public}/leave"), json!({})).await.0, 200);
+    set(&jun, "jun", json!({ "presence": "offline" })).await;
+    let (parted, _) = sync(&after, "").await;
+    assert_eq!(presence(&parted), []);
+}
+
 #[tokio::test]
 async fn account_data_of_a_room() {
     let (server, mina) = TestServer::with_mina().await;

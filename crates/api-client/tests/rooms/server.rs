@@ -64,12 +64,13 @@ impl Server {
         .await
         .unwrap();
         tokio::spawn(rooms.clone().keep_search_index(closed.clone()));
+        let presence = Presence::new(db.clone(), clock.clone(), false);
         let sync = Sync::start(
             &db,
             feed,
             rooms.clone(),
-            users,
             accounts.clone(),
+            presence.clone(),
             keys.clone(),
             clock.clone(),
             closed,
@@ -87,7 +88,7 @@ impl Server {
                 relays: None,
             },
             limiter: RateLimiter::off(),
-            presence: Presence::new(db.clone(), clock.clone(), false),
+            presence,
             accounts,
             rooms: rooms.clone(),
             keys,

@@ -18,6 +18,7 @@ macro_rules! columns {
 
 sql!(OF_USER, concat!("SELECT ", columns!(), " FROM pusher WHERE nid = ?1 ORDER BY id LIMIT 1000"));
 sql!(BY_ID, concat!("SELECT ", columns!(), " FROM pusher WHERE id = ?1"));
+sql!(HAS_DEVICE, "SELECT count(*) FROM device WHERE nid = ?1 AND device_id = ?2");
 sql!(
     COUNT_OTHERS,
     "SELECT count(*) FROM pusher WHERE nid = ?1 AND NOT (app_id = ?2 AND pushkey = ?3)"
@@ -101,6 +102,11 @@ impl Work for PutPusher {
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Out> {
         let pusher = &self.pusher;
         let user = Value::from(pusher.user);
+        // Who logs out while this waits for the lock would leave a pusher that nothing ends.
+        let (devices,): (i64,) = tx.one(&HAS_DEVICE, &[user, (&self.device_id).into()]).await?;
+        if devices == 0 {
+            return Ok(Err(Refusal::LoggedOut));
+        }
         let (app_id, pushkey) = (Value::from(&pusher.ids.app_id), Value::from(&pusher.ids.pushkey));
         let (others,): (i64,) = tx.one(&COUNT_OTHERS, &[user, app_id, pushkey]).await?;
         if others >= PUSHERS_MAX {

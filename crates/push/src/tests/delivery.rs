@@ -12,7 +12,7 @@ use super::{
     *,
 };
 use crate::{
-    PushSettings, delete_pushers,
+    PushError, PushSettings, Refusal, delete_pushers,
     gateway::{Answer, Gateways},
 };
 
@@ -255,6 +255,16 @@ async fn pushers_end_with_their_device(db: TestDb) {
     assert_eq!(push.pushers(bom).await.unwrap().len(), 1);
     scene.world.db.write(LogOut(bom, "D")).await.unwrap();
     assert_eq!(push.pushers(bom).await.unwrap().len(), 0);
+}
+
+#[store_test(schemas(ACCOUNTS, ROOMS, SCHEMA))]
+async fn nobody_sets_a_pusher_who_was_just_logged_out(db: TestDb) {
+    let scene = Scene::new(db, None).await;
+    let (push, bom) = (&scene.world.push, scene.bom.nid);
+    let pusher = scene.gateway.pusher("another phone", None);
+    let error = push.set_pusher(bom, "GONE", pusher, false).await.unwrap_err();
+    assert!(matches!(error, PushError::Refused(Refusal::LoggedOut)), "{error}");
+    assert_eq!(push.pushers(bom).await.unwrap().len(), 1);
 }
 
 #[tokio::test]

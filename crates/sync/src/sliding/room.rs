@@ -98,7 +98,8 @@ impl Inner {
     }
 
     /// What the client has been told of a room in which the user stands so. Nothing, where it is to
-    /// see the room anew: after coming in, coming back, or being invited after knocking.
+    /// see the room anew: after coming in, coming back, being invited after knocking, or being
+    /// invited again.
     async fn told_of(
         &self,
         pass: &Pass<'_>,
@@ -110,13 +111,16 @@ impl Inner {
         if !has_left && sent.membership != standing.membership {
             return Ok(None);
         }
-        if standing.membership == Membership::Join && !sent.until.covers(standing.pos) {
+        if has_left || sent.until.covers(standing.pos) {
+            return Ok(Some(sent.clone()));
+        }
+        if standing.membership == Membership::Join {
             let room = self.rooms.room(standing.room).await?;
             let since = self.rooms.seq_at(room.nid, &sent.until).await?;
             let stay = self.rooms.stay(&room, &pass.viewer().user_id, since, i64::MAX).await?;
             return Ok((stay == Stay::Unbroken).then(|| sent.clone()));
         }
-        Ok(Some(sent.clone()))
+        Ok(None)
     }
 
     /// Has the room a newer event than the client has been told?

@@ -211,6 +211,7 @@ impl Inner {
         let mut response = Response::default();
         let mut watch = DeviceWatch::new(std::mem::take(&mut pass.sorted.device_lists));
         self.add_rooms(&pass, &mut watch, &mut response).await?;
+        response.presence = self.presence_events(&pass, &watch).await?;
         if !pass.is_initial {
             response.device_lists = self.device_lists(viewer, watch).await?;
         }

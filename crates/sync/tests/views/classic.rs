@@ -45,7 +45,8 @@ impl Flavour {
         let filter = filter.to_string();
         let filter = utf8_percent_encode(&filter, NON_ALPHANUMERIC);
         let after = if self == Self::After { "&use_state_after=true" } else { "" };
-        format!("/v3/sync?timeout=0&filter={filter}{after}")
+        // Asking must not change what is asked for.
+        format!("/v3/sync?timeout=0&set_presence=offline&filter={filter}{after}")
     }
 }
 
@@ -69,6 +70,7 @@ pub(crate) struct View {
     knocked: BTreeSet<String>,
     left: BTreeMap<String, Room>,
     data: BTreeMap<String, Json>,
+    /// Of those who are there.
     presence: BTreeMap<String, String>,
 }
 
@@ -177,8 +179,11 @@ impl Classic {
             self.view.data.insert(text(event, "type").to_owned(), event["content"].clone());
         }
         for event in list(&answer["presence"]["events"]) {
-            let state = text(&event["content"], "presence").to_owned();
-            self.view.presence.insert(text(event, "sender").to_owned(), state);
+            let (user, state) = (text(event, "sender"), text(&event["content"], "presence"));
+            match state {
+                "offline" => self.view.presence.remove(user),
+                _ => self.view.presence.insert(user.to_owned(), state.to_owned()),
+            };
         }
         for event in list(&answer["to_device"]["events"]) {
             self.to_device.push(text(&event["content"], "n").to_owned());
@@ -323,6 +328,13 @@ impl View {
         }
     }
 
+    /// Is somebody in one of the rooms the user is in? Nobody tells of others when they come and go.
+    fn is_in_a_room(&self, user: &str) -> bool {
+        let key = ("m.room.member".to_owned(), user.to_owned());
+        let members = self.joined.values().filter_map(|room| room.state.get(&key));
+        members.into_iter().any(|member| member["content"]["membership"] == "join")
+    }
+
     /// Holds against what a newcomer sees. `all_state` leaves no member out.
     pub(crate) async fn check(&self, fresh: &Classic, all_state: &Self, who: &str) {
         let ids = |rooms: &BTreeMap<String, Room>| rooms.keys().cloned().collect::<Vec<_>>();
@@ -330,7 +342,11 @@ impl View {
         assert_eq!(self.invited, fresh.view.invited, "invitations of {who}");
         assert_eq!(self.knocked, fresh.view.knocked, "knocks of {who}");
         assert_eq!(self.data, fresh.view.data, "account data of {who}");
-        assert_eq!(self.presence, fresh.view.presence, "presence as {who} sees it");
+        let presence = |view: &Self| -> BTreeMap<String, String> {
+            let known = view.presence.iter().filter(|(user, _)| all_state.is_in_a_room(user));
+            known.map(|(user, state)| (user.clone(), state.clone())).collect()
+        };
+        assert_eq!(presence(self), fresh.view.presence, "presence as {who} sees it");
         let ignores = self.data.get("m.ignored_user_list");
         let ignores = ignores.is_some_and(|list| list["ignored_users"] != json!({}));
         for (id, room) in &self.joined {

@@ -152,7 +152,8 @@ impl Sliding {
     /// Asks once. Says whether there was anything.
     pub(crate) async fn sync(&mut self, fate: Fate) -> bool {
         let mut path =
-            "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync?timeout=0".to_owned();
+            "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync?timeout=0&set_presence=offline"
+                .to_owned();
         if let Some(pos) = &self.pos {
             path += "&pos=";
             path.extend(utf8_percent_encode(pos, NON_ALPHANUMERIC));
