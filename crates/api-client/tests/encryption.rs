@@ -65,7 +65,8 @@ impl Server {
         let users = accounts.users().clone();
         let key = haechi_rooms::signing_key(&db).await.unwrap();
         let server_name = accounts.server_name().to_owned();
-        let rooms = Rooms::new(db.clone(), users.clone(), clock.clone(), server_name, key);
+        let rooms =
+            Rooms::new(db.clone(), users.clone(), clock.clone(), server_name, key, 64 << 20);
         let blob = Blob::folder(&folder.path().join("media")).unwrap();
         let media = MediaConfig::new("haechi.example");
         let media = Media::new(media, db.clone(), blob, clock.clone()).unwrap();

@@ -334,7 +334,8 @@ pub const KEYS: &[Key] = &[
         "limits.cache_bytes_max",
         Kind::Integer(1_048_576, 1_099_511_627_776),
         "268435456",
-        "About how much memory the caches of rooms and events may take, in bytes.",
+        "About how much memory rooms may take, in bytes, that are kept at hand with their state and \
+         newest events. Others are read from the database whenever they are used.",
     ),
     key(
         "limits.shutdown_grace_ms",

@@ -297,7 +297,7 @@ pub enum PushBadge {
 pub struct Limits {
     /// Most client connections at the same time.
     pub connections_max: usize,
-    /// About how much memory the caches may take.
+    /// About how much memory the rooms kept at hand may take.
     pub cache_bytes_max: u64,
     shutdown_grace_ms: u64,
 }

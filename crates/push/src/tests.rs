@@ -54,7 +54,7 @@ impl World {
         let key = SigningKey::generate_text("1").unwrap();
         let key = Arc::new(SigningKey::from_text(&key).unwrap());
         let users = accounts.users().clone();
-        let rooms = Rooms::new(db.clone(), users, clock.clone(), name, key);
+        let rooms = Rooms::new(db.clone(), users, clock.clone(), name, key, 64 << 20);
         let (closing, closed) = watch::channel(false);
         let settings = PushSettings {
             allow_private_addresses: true,

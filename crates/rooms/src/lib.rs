@@ -41,7 +41,6 @@ use haechi_accounts::Users;
 use haechi_base::{Clock, RoomNid};
 use haechi_matrix::SigningKey;
 use haechi_store::{Db, Schema, schema};
-use moka::sync::Cache;
 use ruma::OwnedServerName;
 
 pub use append::NewEvent;
@@ -69,9 +68,6 @@ pub use visibility::Stay;
 /// The tables of this crate.
 pub static SCHEMA: Schema = schema!("rooms": "0001_rooms", "0002_threads", "0003_search", "0004_reports", "0005_annotations");
 
-/// Rooms kept in memory. Each holds its state and its newest events.
-const ROOMS_CACHED_MAX: u64 = 20_000;
-
 /// The rooms of this installation; clones share them.
 #[derive(Clone)]
 pub struct Rooms(Arc<Inner>);
@@ -91,13 +87,15 @@ pub(crate) struct Inner {
 }
 
 impl Rooms {
-    /// Rooms in `db`, with events signed by `key` for `server_name`.
+    /// Rooms in `db`, with events signed by `key` for `server_name`; up to about `cache_bytes_max`
+    /// of them are kept in memory, with their state and newest events.
     pub fn new(
         db: Db,
         users: Users,
         clock: Clock,
         server_name: OwnedServerName,
         key: Arc<SigningKey>,
+        cache_bytes_max: u64,
     ) -> Self {
         Self(Arc::new(Inner {
             db,
@@ -105,7 +103,7 @@ impl Rooms {
             clock,
             server_name,
             key,
-            cache: load::RoomCache::new(Cache::new(ROOMS_CACHED_MAX)),
+            cache: load::RoomCache::new(cache_bytes_max),
             push: OnceLock::new(),
             typing: Typing::default(),
             last_created: AtomicI64::new(0),

@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use haechi_base::RoomNid;
@@ -29,24 +32,58 @@ const RELOADS_MAX: usize = 8;
 /// The cache keeps the rooms most used alive; `all` finds every room that anybody still holds, so
 /// that there is never more than one copy of a room: two would not hear of each other's commits.
 pub(crate) struct RoomCache {
-    kept: Cache<RoomNid, Arc<Room>>,
+    kept: Cache<RoomNid, Kept>,
     all: Mutex<HashMap<RoomNid, Weak<Room>>>,
     by_id: Cache<OwnedRoomId, RoomNid>,
 }
 
+/// A room that is kept, and what it took in memory when it was last put in.
+#[derive(Clone)]
+struct Kept {
+    room: Arc<Room>,
+    bytes: usize,
+}
+
+/// Room ids whose numbers are kept.
+const IDS_CACHED_MAX: u64 = 80_000;
+
+/// A room is weighed anew when it has changed by more than this,
+const CHANGED_BYTES_MIN: usize = 8_192;
+/// and by more than this part of itself.
+const CHANGED_PART: usize = 8;
+
 impl RoomCache {
-    pub(crate) fn new(kept: Cache<RoomNid, Arc<Room>>) -> Self {
-        let by_id = Cache::new(kept.policy().max_capacity().unwrap_or(0) * 4);
-        Self { kept, all: Mutex::default(), by_id }
+    /// Keeps rooms up to about so many bytes.
+    pub(crate) fn new(bytes_max: u64) -> Self {
+        let kept = Cache::builder()
+            .max_capacity(bytes_max)
+            .weigher(|_, kept: &Kept| u32::try_from(kept.bytes).unwrap_or(u32::MAX))
+            .build();
+        Self { kept, all: Mutex::default(), by_id: Cache::new(IDS_CACHED_MAX) }
     }
 
     fn get(&self, nid: RoomNid) -> Option<Arc<Room>> {
-        if let Some(room) = self.kept.get(&nid) {
-            return Some(room);
+        if let Some(kept) = self.kept.get(&nid) {
+            let changed = kept.room.bytes.load(Ordering::Relaxed).abs_diff(kept.bytes);
+            if changed > CHANGED_BYTES_MIN.max(kept.bytes / CHANGED_PART) {
+                self.keep(&kept.room);
+            }
+            return Some(kept.room);
         }
         let room = self.all.lock().get(&nid)?.upgrade()?;
-        self.kept.insert(nid, Arc::clone(&room));
+        self.keep(&room);
         Some(room)
+    }
+
+    fn keep(&self, room: &Arc<Room>) {
+        let bytes = room.bytes.load(Ordering::Relaxed);
+        self.kept.insert(room.nid, Kept { room: Arc::clone(room), bytes });
+    }
+
+    /// How many rooms are kept, and about what they take in memory.
+    fn size(&self) -> (u64, u64) {
+        self.kept.run_pending_tasks();
+        (self.kept.entry_count(), self.kept.weighted_size())
     }
 
     /// The room, if it is in memory and no other node wrote to it.
@@ -65,7 +102,7 @@ impl RoomCache {
         if all.len() > 2 * self.kept.entry_count().try_into().unwrap_or(usize::MAX).max(1_024) {
             all.retain(|_, weak| weak.strong_count() > 0);
         }
-        self.kept.insert(room.nid, Arc::clone(&room));
+        self.keep(&room);
         room
     }
 }
@@ -120,6 +157,7 @@ impl Rooms {
             let live = fresh.live.into_inner();
             let mut current = room.live.write();
             if live.seq >= current.seq {
+                room.bytes.store(live.bytes(), Ordering::Relaxed);
                 *current = live;
                 room.reads.lock().clear();
                 drop(current);
@@ -139,6 +177,11 @@ impl Rooms {
             self.refresh(room).await?;
         }
         Ok(())
+    }
+
+    /// How many rooms are kept in memory, and about how many bytes they take there.
+    pub fn kept_in_memory(&self) -> (u64, u64) {
+        self.0.cache.size()
     }
 
     /// Forgets what memory holds after other nodes wrote: all rooms are read again when next used.
@@ -187,6 +230,7 @@ impl Loaded {
             bump_at: self.bump_at,
             state_version: self.state_version,
             counts: self.counts,
+            recent_bytes: recent.iter().map(|event| event.bytes()).sum(),
             recent,
             joined: self.joined.into_iter().collect(),
             invited: self.invited,
@@ -206,6 +250,7 @@ impl Loaded {
             room_id,
             version,
             head: Mutex::new(head),
+            bytes: AtomicUsize::new(live.bytes()),
             live: RwLock::new(live),
             reads: Mutex::default(),
         })

@@ -100,6 +100,11 @@ impl Event {
         })
     }
 
+    /// About what it takes in memory, whether or not it has been rendered: the same at all times.
+    pub(crate) fn bytes(&self) -> usize {
+        bytes_of(&self.pdu) + self.pdu.content().len() + RENDERED_BYTES
+    }
+
     /// Is it one that somebody who ignores these users is not to see? Of ignored users too,
     /// state is shown (client-server API, "Ignoring Users").
     pub fn is_hidden_by(&self, ignored: &Ignored) -> bool {
@@ -126,12 +131,31 @@ type ByKey = imbl::OrdMap<Box<str>, Arc<Pdu>>;
 
 /// The state of a room at one point. Cheap to clone: copies share what is equal.
 #[derive(Clone, Debug, Default)]
-pub struct State(imbl::OrdMap<Box<str>, ByKey>);
+pub struct State {
+    by_kind: imbl::OrdMap<Box<str>, ByKey>,
+    /// What the events take in memory.
+    bytes: usize,
+}
+
+/// About what an event takes in memory beside its text: its ids, and its place in maps and lists.
+const EVENT_BYTES: usize = 1_024;
+/// What an event takes as clients see it, beside its content.
+const RENDERED_BYTES: usize = 384;
+
+/// About what an event takes in memory.
+fn bytes_of(pdu: &Pdu) -> usize {
+    EVENT_BYTES + pdu.json().len()
+}
 
 impl State {
     /// The state event of this type and key.
     pub fn get(&self, kind: &str, key: &str) -> Option<&Arc<Pdu>> {
-        self.0.get(kind)?.get(key)
+        self.by_kind.get(kind)?.get(key)
+    }
+
+    /// About what it takes in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Puts a state event in its place.
@@ -139,24 +163,25 @@ impl State {
         let Some(key) = pdu.state_key() else { return };
         let key: Box<str> = key.into();
         let kind: Box<str> = pdu.kind().to_string().into();
-        self.0.entry(kind).or_default().insert(key, pdu);
+        self.bytes += bytes_of(&pdu);
+        let replaced = self.by_kind.entry(kind).or_default().insert(key, pdu);
+        self.bytes -= replaced.map_or(0, |pdu| bytes_of(&pdu));
     }
 
     /// Takes the state event of this type and key away.
     pub fn remove(&mut self, kind: &str, key: &str) {
-        if let Some(by_key) = self.0.get_mut(kind) {
-            by_key.remove(key);
-        }
+        let removed = self.by_kind.get_mut(kind).and_then(|by_key| by_key.remove(key));
+        self.bytes -= removed.map_or(0, |pdu| bytes_of(&pdu));
     }
 
     /// All state events, by type and key.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Pdu>> {
-        self.0.values().flat_map(|by_key| by_key.values())
+        self.by_kind.values().flat_map(|by_key| by_key.values())
     }
 
     /// All state events of one type with their keys.
     pub fn of_type(&self, kind: &str) -> impl Iterator<Item = (&str, &Arc<Pdu>)> {
-        self.0.get(kind).into_iter().flatten().map(|(key, pdu)| (&**key, pdu))
+        self.by_kind.get(kind).into_iter().flatten().map(|(key, pdu)| (&**key, pdu))
     }
 
     /// The membership of a user; [`Membership::Leave`] where there is none.

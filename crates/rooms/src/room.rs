@@ -2,7 +2,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use haechi_base::{Millis, Positions, RoomNid, StreamPos, UserNid};
@@ -23,6 +26,12 @@ use crate::{
 /// Recent events kept in memory for each room: what a woken `/sync` needs.
 pub(crate) const RECENT_EVENTS_MAX: usize = 64;
 
+/// About what a room takes in memory beside its events and members.
+const ROOM_BYTES: usize = 4_096;
+
+/// About what a member takes in memory: a place among those joined, and how far he has read.
+const MEMBER_BYTES: usize = 256;
+
 /// A room in memory. Only a cache: the tables hold the truth.
 #[derive(Debug)]
 pub struct Room {
@@ -38,6 +47,8 @@ pub struct Room {
     pub(crate) live: RwLock<Live>,
     /// How far users have read, for those who were asked after.
     pub(crate) reads: Mutex<Reads>,
+    /// About what it takes in memory.
+    pub(crate) bytes: AtomicUsize,
 }
 
 /// The end of the room as this node expects it once all it has queued is committed.
@@ -67,6 +78,8 @@ pub(crate) struct Live {
     pub(crate) counts: Counts,
     pub(crate) state: State,
     pub(crate) recent: VecDeque<Arc<Event>>,
+    /// What `recent` takes in memory.
+    pub(crate) recent_bytes: usize,
     pub(crate) joined: imbl::OrdSet<UserNid>,
     pub(crate) invited: i64,
     /// The first event since which whoever is in the room may see everything that was sent.
@@ -198,6 +211,7 @@ impl Room {
             live.apply(one);
         }
         live.state_version = state_version;
+        self.bytes.store(live.bytes(), Ordering::Relaxed);
         drop(live);
         self.reads.lock().apply(applied);
     }
@@ -273,10 +287,16 @@ impl Live {
         if let Some(redacted) = &applied.redacted {
             self.redact(&redacted.pdu, event);
         }
-        if self.recent.len() == RECENT_EVENTS_MAX {
-            self.recent.pop_front();
-        }
+        let oldest =
+            if self.recent.len() == RECENT_EVENTS_MAX { self.recent.pop_front() } else { None };
         self.recent.push_back(Arc::clone(event));
+        self.recent_bytes += event.bytes();
+        self.recent_bytes -= oldest.map_or(0, |event| event.bytes());
+    }
+
+    /// About what all of it takes in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        ROOM_BYTES + self.state.bytes() + self.recent_bytes + self.joined.len() * MEMBER_BYTES
     }
 
     fn note_visibility(&mut self, event: &Event) {
@@ -309,6 +329,7 @@ impl Live {
                 *event = Arc::new(changed);
             }
         }
+        self.recent_bytes = self.recent.iter().map(|event| event.bytes()).sum();
         let kind = redacted.kind().to_string();
         let is_current = redacted.state_key().is_some_and(|key| {
             self.state.get(&kind, key).is_some_and(|pdu| pdu.event_id() == redacted.event_id())

@@ -54,7 +54,7 @@ pub(crate) async fn compose(
     let media = media(config, &db, &clock)?;
     let count = accounts.count_up_to(config.presence.auto_users_max.saturating_add(1)).await?;
     let presence = Presence::new(db.clone(), clock.clone(), config.presence.is_on(count));
-    let rooms = rooms(&db, &accounts).await?;
+    let rooms = rooms(config, &db, &accounts).await?;
     let push = Push::start(
         db.clone(),
         clock.clone(),
@@ -121,14 +121,15 @@ pub(crate) async fn office(config: &Config) -> anyhow::Result<Office> {
     tokio::spawn(async move { while feed.recv().await.is_some() {} });
     let keys = Keys::new(db.clone(), Clock::System);
     let accounts = accounts(config, &db, &keys)?;
-    let rooms = rooms(&db, &accounts).await?;
+    let rooms = rooms(config, &db, &accounts).await?;
     Ok(Office { accounts, rooms })
 }
 
-async fn rooms(db: &Db, accounts: &Accounts) -> anyhow::Result<Rooms> {
+async fn rooms(config: &Config, db: &Db, accounts: &Accounts) -> anyhow::Result<Rooms> {
     let key = haechi_rooms::signing_key(db).await.context("the signing key")?;
     let (users, server_name) = (accounts.users().clone(), accounts.server_name().to_owned());
-    Ok(Rooms::new(db.clone(), users, Clock::System, server_name, key))
+    let cache_bytes_max = config.limits.cache_bytes_max;
+    Ok(Rooms::new(db.clone(), users, Clock::System, server_name, key, cache_bytes_max))
 }
 
 /// What a database is opened for.

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use axum::{Router, http::StatusCode, response::IntoResponse, routing::get};
 use haechi_accounts::Accounts;
+use haechi_rooms::Rooms;
 use haechi_telemetry::Recorder;
+use metrics::gauge;
 use tokio::{sync::watch, time::timeout};
 
 /// How long the database may take to answer a server that calls itself ready.
@@ -28,9 +30,19 @@ pub(crate) fn routes(accounts: Accounts, closing: watch::Receiver<bool>) -> Rout
 }
 
 /// `/metrics`, as Prometheus reads it.
-pub(crate) fn metrics(recorder: Recorder) -> Router {
+pub(crate) fn metrics(recorder: Recorder, rooms: Rooms) -> Router {
     Router::new().route(
         "/metrics",
-        get(async move || ([("content-type", "text/plain; version=0.0.4")], recorder.render())),
+        get(async move || {
+            let (kept, bytes) = rooms.kept_in_memory();
+            gauge!("haechi_rooms_kept").set(number(kept));
+            gauge!("haechi_rooms_kept_bytes").set(number(bytes));
+            ([("content-type", "text/plain; version=0.0.4")], recorder.render())
+        }),
     )
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a metric is a float, and these are below 2^53")]
+fn number(count: u64) -> f64 {
+    count as f64
 }

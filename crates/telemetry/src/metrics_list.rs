@@ -35,6 +35,18 @@ pub const METRICS: &[Metric] = &[
         about: "Always 1; the label tells which version runs.",
     },
     Metric {
+        name: "haechi_rooms_kept",
+        kind: MetricKind::Gauge,
+        labels: &[],
+        about: "Rooms that are kept in memory.",
+    },
+    Metric {
+        name: "haechi_rooms_kept_bytes",
+        kind: MetricKind::Gauge,
+        labels: &[],
+        about: "About how much memory they take; at most `limits.cache_bytes_max`.",
+    },
+    Metric {
         name: "haechi_store_commit_seconds",
         kind: MetricKind::Histogram,
         labels: &["engine"],

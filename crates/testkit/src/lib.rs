@@ -87,7 +87,8 @@ impl TestServer {
         let users = accounts.users().clone();
         let key = haechi_rooms::signing_key(&db).await.expect("a key");
         let server_name = accounts.server_name().to_owned();
-        let rooms = Rooms::new(db.clone(), users.clone(), clock.clone(), server_name, key);
+        let rooms =
+            Rooms::new(db.clone(), users.clone(), clock.clone(), server_name, key, 64 << 20);
         let (close, closing) = watch::channel(false);
         let push = Push::start(
             db.clone(),

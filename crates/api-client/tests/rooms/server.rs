@@ -24,6 +24,9 @@ use serde_json::{Value as Json, json};
 use tokio::sync::{mpsc, watch};
 use tower::ServiceExt as _;
 
+/// Rooms kept in memory, as few as can be set: tests also meet rooms that were dropped.
+pub(crate) const CACHE_BYTES_MAX: u64 = 1 << 20;
+
 /// One server.
 pub(crate) struct Server {
     router: Stack,
@@ -50,7 +53,8 @@ impl Server {
         let users = accounts.users().clone();
         let key = haechi_rooms::signing_key(&db).await.unwrap();
         let name = accounts.server_name().to_owned();
-        let rooms = Rooms::new(db.clone(), users.clone(), clock.clone(), name, key);
+        let rooms =
+            Rooms::new(db.clone(), users.clone(), clock.clone(), name, key, CACHE_BYTES_MAX);
         let feed = mem::replace(db.feed(), mpsc::channel(1).1);
         let (closing, closed) = watch::channel(false);
         let push = Push::start(

@@ -55,7 +55,7 @@ async fn serve(config: &Config, recorder: Recorder) -> anyhow::Result<()> {
         listeners.serve(*address, router, tls.as_ref())?;
     }
     if let Some(address) = config.metrics_listen {
-        let router = health.clone().merge(health::metrics(recorder));
+        let router = health.clone().merge(health::metrics(recorder, parts.app.rooms.clone()));
         listeners.serve(address, router, None)?;
     }
     let admin = admin::Socket::open(&config.data_dir)?;
