@@ -43,7 +43,8 @@ pub(crate) fn package<'a>(metadata: &'a Metadata, name: &str) -> Option<&'a Pack
     metadata.workspace_packages().into_iter().find(|package| package.name.as_str() == name)
 }
 
-/// Where `program` lies after a build with `profile` (`release` or `debug`).
+/// Where `program` lies after a build with `profile`.
 pub(crate) fn built(metadata: &Metadata, profile: &str, program: &str) -> PathBuf {
-    metadata.target_directory.join(profile).join(program).into_std_path_buf()
+    let folder = if profile == "dev" { "debug" } else { profile };
+    metadata.target_directory.join(folder).join(program).into_std_path_buf()
 }

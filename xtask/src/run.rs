@@ -16,7 +16,7 @@ const LISTEN: &str = "127.0.0.1:8008";
 pub(crate) fn run(rest: &[String]) -> Result<()> {
     install::ensure(&[install::C_COMPILER])?;
     let (dev, rest): (Vec<_>, Vec<_>) = rest.iter().partition(|arg| *arg == "--dev");
-    let profile = if dev.is_empty() { "release" } else { "debug" };
+    let profile = if dev.is_empty() { "quick" } else { "dev" };
     let haechi = build_server(profile)?;
     let listen = value_of("--listen", &rest).unwrap_or(LISTEN);
     eprintln!(
@@ -60,11 +60,8 @@ fn value_of<'a>(flag: &str, args: &[&'a String]) -> Option<&'a str> {
 pub(crate) fn build_server(profile: &str) -> Result<PathBuf> {
     let metadata = cargo::metadata()?;
     cargo::package(&metadata, "haechi-server").context("the workspace has no haechi-server")?;
-    let mut build = cargo(&["build", "--package", "haechi-server", "--bin", "haechi"]);
-    if profile == "release" {
-        build.arg("--release");
-    }
-    shell::run(&mut build)?;
+    let what = ["--package", "haechi-server", "--bin", "haechi", "--profile", profile];
+    shell::run(cargo(&["build"]).args(what))?;
     Ok(cargo::built(&metadata, profile, "haechi"))
 }
 

@@ -8,8 +8,9 @@ use ruma::api::{
     error::{DeserializationError, Error as RumaError, IntoHttpError},
 };
 
-/// Ruma's request, answered with a body of our own making.
-pub(crate) struct OwnBody<R>(pub(crate) R);
+/// Ruma's request, answered with a body of our own making. Boxed: a long-poll that sleeps would
+/// otherwise keep the room that the request took.
+pub(crate) struct OwnBody<R>(pub(crate) Box<R>);
 
 /// A body that is JSON already.
 pub(crate) struct Json(pub(crate) Vec<u8>);
@@ -30,7 +31,8 @@ impl<R: IncomingRequest> IncomingRequest for OwnBody<R> {
         request: http::Request<&[u8]>,
         path_args: &[&str],
     ) -> Result<Self, DeserializationError> {
-        R::try_from_http_request_inner(request, path_args).map(Self)
+        let request = R::try_from_http_request_inner(request, path_args)?;
+        Ok(Self(Box::new(request)))
     }
 }
 

@@ -133,7 +133,7 @@ async fn notifications(
     let notifications = found.into_iter().map(|notification| {
         let notified = notification.notified;
         let at = UInt::try_from(notified.event.pdu.origin_server_ts()).unwrap_or_default();
-        let json = notified.event.client.for_user(&UserUnsigned::MEMBER);
+        let json = notified.event.client().for_user(&UserUnsigned::MEMBER);
         get_notifications::Notification::new(
             notification.actions,
             Raw::from_json((*json).to_owned()),

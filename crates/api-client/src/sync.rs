@@ -48,33 +48,39 @@ pub(crate) fn viewer(session: &Session) -> Viewer {
     }
 }
 
+// Tens of thousands of requests sleep here at the same time. What is done before and after the sleep is
+// boxed, so that only what it needs is kept meanwhile.
+
 async fn sync(app: App, call: Call<SyncRequest>) -> Result<Json> {
     let OwnBody(request) = call.request;
-    let session = &call.caller;
-    let filter = filter(&app, session, request.filter).await?;
+    let request = Box::pin(v3_request(&app, &call.caller, request)).await?;
+    call.busy.pause();
+    let response = app.sync.v3(&request).await?;
+    Ok(Json(serde_json::to_vec(&response).map_err(ApiError::internal)?))
+}
+
+async fn v3_request(app: &App, session: &Session, request: Box<Request>) -> Result<v3::Request> {
+    let filter = filter(app, session, request.filter).await?;
     let since = request
         .since
         .map(|text| text.parse())
         .transpose()
         .map_err(|_| ApiError::invalid_param("`since` is not a token of this server"))?;
     app.presence.synced(session.user, request.set_presence).await?;
-    let request = v3::Request {
+    Ok(v3::Request {
         viewer: viewer(session),
         since,
         filter,
         full_state: request.full_state,
         timeout: request.timeout.unwrap_or_default(),
         use_state_after: request.use_state_after,
-    };
-    call.busy.pause();
-    let response = app.sync.v3(&request).await?;
-    Ok(Json(serde_json::to_vec(&response).map_err(ApiError::internal)?))
+    })
 }
 
 async fn sliding(app: App, call: Call<SlidingRequest>) -> Result<Json> {
     let OwnBody(body) = call.request;
     let session = &call.caller;
-    app.presence.synced(session.user, body.set_presence.clone()).await?;
+    Box::pin(app.presence.synced(session.user, body.set_presence.clone())).await?;
     let request = sliding::Request { viewer: viewer(session), body };
     call.busy.pause();
     let response = app.sync.sliding(&request).await?;

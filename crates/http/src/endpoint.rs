@@ -170,13 +170,14 @@ fn routes(path: &str) -> Vec<String> {
     routes
 }
 
-async fn answer<S, R, F, Fut, E>(
+/// Boxes what comes before the handler: a long-poll that sleeps in it would keep its room.
+fn answer<S, R, F, Fut, E>(
     state: S,
     params: RawPathParams,
     request: Request,
     body_bytes_max: usize,
     handler: F,
-) -> Result<Response, ApiError>
+) -> impl Future<Output = Result<Response, ApiError>> + Send
 where
     S: Authenticate,
     R: IncomingRequest<Authentication: Scheme> + Send + 'static,
@@ -184,19 +185,33 @@ where
     Fut: Future<Output = Result<R::OutgoingResponse, E>> + Send + 'static,
     E: Into<ApiError> + 'static,
 {
+    let call = Box::pin(read_call(state.clone(), params, request, body_bytes_max));
+    async move {
+        let response = handler(state, call.await?).await.map_err(Into::into)?;
+        let response = response.try_into_http_response::<Vec<u8>>().map_err(ApiError::internal)?;
+        Ok(response.map(|body| Body::from(Bytes::from(body))))
+    }
+}
+
+/// Finds out who asks, reads the body, and decodes the whole.
+async fn read_call<S, R>(
+    state: S,
+    params: RawPathParams,
+    request: Request,
+    body_bytes_max: usize,
+) -> Result<Call<R>, ApiError>
+where
+    S: Authenticate,
+    R: IncomingRequest<Authentication: Scheme> + Send + 'static,
+{
     let (head, body) = split(request);
     let (caller, ip, busy) = admit::<S, R>(&state, &head).await?;
     let body = read_body(head.headers(), body, body_bytes_max).await?;
     let object = json_object(head.method(), &body)?;
-    let request = match decode(head.map(|()| object), &params) {
-        Ok(request) => request,
-        Err(error) => return Err(no_json(object).unwrap_or(error)),
-    };
-    drop(body);
-
-    let response = handler(state, Call { request, caller, ip, busy }).await.map_err(Into::into)?;
-    let response = response.try_into_http_response::<Vec<u8>>().map_err(ApiError::internal)?;
-    Ok(response.map(|body| Body::from(Bytes::from(body))))
+    match decode(head.map(|()| object), &params) {
+        Ok(request) => Ok(Call { request, caller, ip, busy }),
+        Err(error) => Err(no_json(object).unwrap_or(error)),
+    }
 }
 
 async fn answer_streamed<S, R, F, Fut, E>(

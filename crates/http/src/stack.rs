@@ -5,6 +5,7 @@
 
 use std::{
     convert::Infallible,
+    future::ready,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     panic::AssertUnwindSafe,
     sync::Arc,
@@ -21,7 +22,7 @@ use futures_util::{FutureExt as _, future::BoxFuture};
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, header};
 use tokio::sync::Semaphore;
 use tower_service::Service;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 use crate::{ApiError, Busy};
 
@@ -97,25 +98,30 @@ impl Service<Request> for Stack {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request) -> Self::Future {
-        let Self { router, shared } = self.clone();
-        Box::pin(async move { Ok(observe(&shared, router, request).await) })
+    /// All that needs the request itself happens here, before the future: there it would be copied from
+    /// one state to the next, and its room be kept while a long-poll sleeps.
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        let ip = client_ip(&request, &self.shared.trusted_proxies);
+        request.extensions_mut().insert(ClientIp(ip));
+        let seen = Seen::of(&request);
+        if *request.method() == Method::OPTIONS {
+            return Box::pin(ready(Ok(seen.finish(preflight()))));
+        }
+        let Some(busy) = Busy::take(&self.shared.places) else {
+            return Box::pin(ready(Ok(seen.finish(ApiError::unavailable().into_response()))));
+        };
+        request.extensions_mut().insert(busy);
+        let answer = AssertUnwindSafe(self.router.call(request)).catch_unwind();
+        let answer = answer.instrument(seen.span.clone());
+        Box::pin(async move {
+            let response = match answer.await {
+                Ok(answered) => answered.unwrap_or_else(|never| match never {}),
+                // The panic hook has logged where; the message may quote a request.
+                Err(_) => ApiError::internal("a handler panicked").into_response(),
+            };
+            Ok(seen.finish(response))
+        })
     }
-}
-
-async fn answer(shared: &Shared, mut router: Router, mut request: Request) -> Response {
-    if *request.method() == Method::OPTIONS {
-        return preflight();
-    }
-    let Some(busy) = Busy::take(&shared.places) else {
-        return ApiError::unavailable().into_response();
-    };
-    request.extensions_mut().insert(busy);
-    let Ok(answered) = AssertUnwindSafe(router.call(request)).catch_unwind().await else {
-        // The panic hook has logged where; the message may quote a request.
-        return ApiError::internal("a handler panicked").into_response();
-    };
-    answered.unwrap_or_else(|never| match never {})
 }
 
 /// What a browser asks before it calls from another origin. Any may (client-server API, "Web Browser
@@ -136,34 +142,44 @@ fn preflight() -> Response {
     response
 }
 
-async fn observe(shared: &Shared, router: Router, mut request: Request) -> Response {
-    let started = Instant::now();
-    let id = request_id(request.headers());
-    let method = request.method().clone();
-    let ip = client_ip(&request, &shared.trusted_proxies);
-    request.extensions_mut().insert(ClientIp(ip));
-    let span = tracing::debug_span!("request", request_id = id.to_str().unwrap_or_default());
+/// What is known of a request when its answer goes out.
+struct Seen {
+    started: Instant,
+    id: HeaderValue,
+    method: Method,
+    span: Span,
+}
 
-    let mut response = answer(shared, router, request).instrument(span.clone()).await;
+impl Seen {
+    fn of(request: &Request) -> Self {
+        let id = request_id(request.headers());
+        let span = tracing::debug_span!("request", request_id = id.to_str().unwrap_or_default());
+        Self { started: Instant::now(), id, method: request.method().clone(), span }
+    }
 
-    let headers = response.headers_mut();
-    headers.insert(REQUEST_ID.clone(), id);
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(
-        header::ACCESS_CONTROL_EXPOSE_HEADERS,
-        HeaderValue::from_static("Retry-After, X-Request-Id"),
-    );
-    let route = response.extensions().get::<RouteName>().map_or("other", |name| name.0);
-    let elapsed = started.elapsed();
-    let status = response.status();
-    metrics::histogram!(
-        "http_request_seconds",
-        "method" => method_label(&method), "route" => route, "status" => class_label(status),
-    )
-    .record(elapsed);
-    let elapsed_ms = elapsed.as_secs_f64() * 1_000.0;
-    tracing::debug!(parent: &span, %method, route, status = status.as_u16(), elapsed_ms, "answered");
-    response
+    /// Puts the headers that every answer has on it, counts and logs it.
+    fn finish(self, mut response: Response) -> Response {
+        let Self { started, id, method, span } = self;
+        let headers = response.headers_mut();
+        headers.insert(REQUEST_ID.clone(), id);
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        headers.insert(
+            header::ACCESS_CONTROL_EXPOSE_HEADERS,
+            HeaderValue::from_static("Retry-After, X-Request-Id"),
+        );
+        let route = response.extensions().get::<RouteName>().map_or("other", |name| name.0);
+        let elapsed = started.elapsed();
+        let status = response.status();
+        metrics::histogram!(
+            "http_request_seconds",
+            "method" => method_label(&method), "route" => route, "status" => class_label(status),
+        )
+        .record(elapsed);
+        let elapsed_ms = elapsed.as_secs_f64() * 1_000.0;
+        let status = status.as_u16();
+        tracing::debug!(parent: &span, %method, route, status, elapsed_ms, "answered");
+        response
+    }
 }
 
 /// The id a proxy gave, if it is harmless, or a new one.
@@ -172,9 +188,12 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
         (1..=REQUEST_ID_BYTES_MAX).contains(&value.len())
             && value.as_bytes().iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
     });
-    given.cloned().unwrap_or_else(|| {
-        HeaderValue::try_from(format!("{:016x}", rand::random::<u64>())).expect("hexadecimal")
-    })
+    let id = match given {
+        // A copy: a clone would keep the whole buffer that the request was read into.
+        Some(given) => HeaderValue::from_bytes(given.as_bytes()),
+        None => HeaderValue::from_bytes(format!("{:016x}", rand::random::<u64>()).as_bytes()),
+    };
+    id.expect("letters and digits")
 }
 
 /// Walks back from the connection through the proxies that are believed.

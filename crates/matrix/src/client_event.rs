@@ -73,19 +73,7 @@ impl ClientEvent {
     /// Renders `pdu`, which is of a room of `version`.
     pub fn new(version: RoomVersion, pdu: &Pdu, common: CommonUnsigned<'_>) -> Self {
         let mut text = String::with_capacity(pdu.content().len() + FRAME_BYTES);
-        text.push_str("{\"content\":");
-        write_content(&mut text, version, pdu);
-        write_member(&mut text, "event_id", pdu.event_id().as_str());
-        text.push_str(",\"origin_server_ts\":");
-        write_int(&mut text, pdu.origin_server_ts());
-        if let Some(target) = pdu.redacts() {
-            write_member(&mut text, "redacts", target.as_str());
-        }
-        write_member(&mut text, "sender", pdu.sender().as_str());
-        if let Some(state_key) = pdu.state_key() {
-            write_member(&mut text, "state_key", state_key);
-        }
-        write_member(&mut text, "type", &pdu.kind().to_string());
+        write_signed(&mut text, version, pdu);
         let signed_bytes = text.len();
         text.push_str(",\"unsigned\":{\"membership\":\"join\"");
         let common_start = text.len();
@@ -126,34 +114,75 @@ impl ClientEvent {
     /// Appends the event to `out` as one user sees it, with `room_id` if it is given.
     pub fn write(&self, out: &mut String, room_id: Option<&RoomId>, unsigned: &UserUnsigned<'_>) {
         let text = self.shared.get();
-        out.push_str(&text[..self.signed_bytes as usize]);
-        if let Some(room_id) = room_id {
-            write_member(out, "room_id", room_id.as_str());
-        }
-        out.push_str(",\"unsigned\":{");
-        let start = out.len();
-        if let Some(membership) = unsigned.membership {
-            write_member(out, "membership", membership.as_str());
-        }
-        if let Some(transaction_id) = unsigned.transaction_id {
-            write_member(out, "transaction_id", transaction_id);
-        }
-        if let Some(age_ms) = unsigned.age_ms {
-            out.push_str(",\"age\":");
-            write_int(out, age_ms);
-        }
-        if let Some(relations) = unsigned.relations {
-            out.push_str(",\"m.relations\":");
-            out.push_str(relations);
-        }
         let common_end = text.len() - "}}".len();
-        out.push_str(&text[common_end - self.common_bytes as usize..common_end]);
-        if out[start..].starts_with(',') {
-            // Each member brings its comma; the first needs none.
-            out.remove(start);
-        }
-        out.push_str("}}");
+        let common = &text[common_end - self.common_bytes as usize..common_end];
+        out.push_str(&text[..self.signed_bytes as usize]);
+        write_unsigned(out, room_id, unsigned, |out| out.push_str(common));
     }
+}
+
+/// Appends an event to `out` as [`ClientEvent::write`] does, without keeping it.
+pub fn write(
+    out: &mut String,
+    version: RoomVersion,
+    pdu: &Pdu,
+    common: CommonUnsigned<'_>,
+    room_id: Option<&RoomId>,
+    unsigned: &UserUnsigned<'_>,
+) {
+    write_signed(out, version, pdu);
+    write_unsigned(out, room_id, unsigned, |out| write_common(out, common));
+}
+
+/// Begins an event with what its signature covers, but for the room.
+fn write_signed(out: &mut String, version: RoomVersion, pdu: &Pdu) {
+    out.push_str("{\"content\":");
+    write_content(out, version, pdu);
+    write_member(out, "event_id", pdu.event_id().as_str());
+    out.push_str(",\"origin_server_ts\":");
+    write_int(out, pdu.origin_server_ts());
+    if let Some(target) = pdu.redacts() {
+        write_member(out, "redacts", target.as_str());
+    }
+    write_member(out, "sender", pdu.sender().as_str());
+    if let Some(state_key) = pdu.state_key() {
+        write_member(out, "state_key", state_key);
+    }
+    write_member(out, "type", &pdu.kind().to_string());
+}
+
+/// Ends an event with its room and `unsigned`.
+fn write_unsigned(
+    out: &mut String,
+    room_id: Option<&RoomId>,
+    unsigned: &UserUnsigned<'_>,
+    write_common: impl FnOnce(&mut String),
+) {
+    if let Some(room_id) = room_id {
+        write_member(out, "room_id", room_id.as_str());
+    }
+    out.push_str(",\"unsigned\":{");
+    let start = out.len();
+    if let Some(membership) = unsigned.membership {
+        write_member(out, "membership", membership.as_str());
+    }
+    if let Some(transaction_id) = unsigned.transaction_id {
+        write_member(out, "transaction_id", transaction_id);
+    }
+    if let Some(age_ms) = unsigned.age_ms {
+        out.push_str(",\"age\":");
+        write_int(out, age_ms);
+    }
+    if let Some(relations) = unsigned.relations {
+        out.push_str(",\"m.relations\":");
+        out.push_str(relations);
+    }
+    write_common(out);
+    if out[start..].starts_with(',') {
+        // Each member brings its comma; the first needs none.
+        out.remove(start);
+    }
+    out.push_str("}}");
 }
 
 /// Appends the content, to which a redaction of old versions gets its target, for clients that

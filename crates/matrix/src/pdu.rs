@@ -5,7 +5,10 @@
 //! signature and so its id. Preparing is separate from signing because an event may have to be
 //! signed anew when another one took its place meanwhile.
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    ops::Range,
+    sync::{Arc, OnceLock},
+};
 
 use ruma::{
     CanonicalJsonObject, EventId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId,
@@ -62,12 +65,40 @@ pub struct Pdu {
     state_key: Option<Box<str>>,
     origin_server_ts: MilliSecondsSinceUnixEpoch,
     depth: u64,
-    prev_events: Box<[OwnedEventId]>,
-    auth_events: Box<[OwnedEventId]>,
+    prev_events: Ids,
+    auth_events: Ids,
     redacts: Option<OwnedEventId>,
     rejected: bool,
     json: Arc<str>,
     content: Range<u32>,
+}
+
+/// The ids of other events in an event, read when they are asked for: most who read an event show it
+/// to a client, who has no use for them.
+#[derive(Clone, Debug)]
+struct Ids {
+    text: Range<u32>,
+    read: OnceLock<Box<[OwnedEventId]>>,
+}
+
+impl From<Box<[OwnedEventId]>> for Ids {
+    fn from(ids: Box<[OwnedEventId]>) -> Self {
+        Self { text: 0..0, read: ids.into() }
+    }
+}
+
+impl Ids {
+    fn new(event: &str, list: &RawValue) -> Result<Self, PduError> {
+        if !list.get().starts_with('[') {
+            return Err(PduError::Malformed("events are named in a list".to_owned()));
+        }
+        Ok(Self { text: part_of(event, list.get()), read: OnceLock::new() })
+    }
+
+    fn of(&self, event: &str) -> &[OwnedEventId] {
+        let text = &event[self.text.start as usize..self.text.end as usize];
+        self.read.get_or_init(|| serde_json::from_str(text).unwrap_or_default())
+    }
 }
 
 /// The fields of an event as they are read from its text.
@@ -81,8 +112,10 @@ struct Fields<'a> {
     origin_server_ts: MilliSecondsSinceUnixEpoch,
     #[serde(default)]
     depth: u64,
-    prev_events: Box<[OwnedEventId]>,
-    auth_events: Box<[OwnedEventId]>,
+    #[serde(borrow)]
+    prev_events: &'a RawValue,
+    #[serde(borrow)]
+    auth_events: &'a RawValue,
     redacts: Option<OwnedEventId>,
     #[serde(borrow)]
     content: &'a RawValue,
@@ -122,6 +155,8 @@ impl Pdu {
             } else {
                 fields.redacts
             };
+        let prev_events = Ids::new(&json, fields.prev_events)?;
+        let auth_events = Ids::new(&json, fields.auth_events)?;
         Ok(Self {
             event_id,
             room_id,
@@ -130,8 +165,8 @@ impl Pdu {
             state_key: fields.state_key,
             origin_server_ts: fields.origin_server_ts,
             depth: fields.depth,
-            prev_events: fields.prev_events,
-            auth_events: fields.auth_events,
+            prev_events,
+            auth_events,
             redacts,
             rejected: false,
             json,
@@ -177,12 +212,12 @@ impl Pdu {
 
     /// The events it came after.
     pub fn prev_events(&self) -> &[OwnedEventId] {
-        &self.prev_events
+        self.prev_events.of(&self.json)
     }
 
     /// The events that allow it.
     pub fn auth_events(&self) -> &[OwnedEventId] {
-        &self.auth_events
+        self.auth_events.of(&self.json)
     }
 
     /// The event that this redaction names, wherever its room version puts it.
@@ -277,11 +312,11 @@ impl Event for Pdu {
     }
 
     fn prev_events(&self) -> Box<dyn DoubleEndedIterator<Item = &OwnedEventId> + '_> {
-        Box::new(self.prev_events.iter())
+        Box::new(self.prev_events().iter())
     }
 
     fn auth_events(&self) -> Box<dyn DoubleEndedIterator<Item = &OwnedEventId> + '_> {
-        Box::new(self.auth_events.iter())
+        Box::new(self.auth_events().iter())
     }
 
     fn redacts(&self) -> Option<&OwnedEventId> {

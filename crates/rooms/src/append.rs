@@ -6,7 +6,6 @@ use haechi_base::UserNid;
 use haechi_matrix::{
     RoomVersion, auth,
     auth::{Membership, Visibility},
-    client_event::{ClientEvent, CommonUnsigned},
     pdu::{Pdu, PduBuilder, Place, Prepared},
     relations::{Mentions, Relates},
 };
@@ -309,12 +308,10 @@ fn place(
     let pdu = Arc::new(pending.prepared.sign(&place, key)?);
     let replaces =
         pdu.state_key().and_then(|key| head.state.get(&pdu.kind().to_string(), key)).cloned();
-    let common = CommonUnsigned { replaces: replaces.as_deref(), redacted_because: None };
     Ok(Draft {
         bump: bumps(pdu.kind(), pending.relation.as_ref()),
         prepared: pending.prepared.clone(),
         auth_events,
-        client: ClientEvent::new(version, &pdu, common),
         replaces,
         pdu,
         sender: pending.sender,

@@ -1,11 +1,16 @@
 //! What a room is made of, in memory.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use haechi_accounts::Ignored;
 use haechi_base::{RoomNid, StreamPos, UserNid};
-use haechi_matrix::{auth::Membership, client_event::ClientEvent, pdu::Pdu};
-use ruma::{OwnedEventId, OwnedUserId};
+use haechi_matrix::{
+    RoomVersion,
+    auth::Membership,
+    client_event::{self, ClientEvent, CommonUnsigned, UserUnsigned},
+    pdu::Pdu,
+};
+use ruma::{OwnedEventId, OwnedUserId, RoomId};
 
 /// Who does something: always a user, and the device when there is one.
 #[derive(Clone, Debug)]
@@ -45,10 +50,14 @@ pub struct Event {
     pub seq: i64,
     /// The event itself.
     pub pdu: Arc<Pdu>,
+    /// The version of its room.
+    pub version: RoomVersion,
     /// The state event whose place it took.
     pub replaced: Option<Arc<Pdu>>,
-    /// The event as clients see it.
-    pub client: ClientEvent,
+    /// The redaction that emptied it.
+    pub redaction: Option<Arc<Pdu>>,
+    /// As clients see it, once somebody has asked.
+    pub(crate) client: OnceLock<ClientEvent>,
     /// Number of its sender.
     pub sender: UserNid,
     /// The room's counts with this event included.
@@ -62,9 +71,38 @@ pub struct Event {
 }
 
 impl Event {
-    /// About what it takes in memory.
+    /// The event as clients see it.
+    pub fn client(&self) -> &ClientEvent {
+        self.client.get_or_init(|| {
+            self.with_common(|common| ClientEvent::new(self.version, &self.pdu, common))
+        })
+    }
+
+    /// Appends the event to `out` as one user sees it outside of sync: for events that are read once,
+    /// cheaper than [`Self::client`].
+    pub fn write(&self, out: &mut String, room_id: &RoomId, unsigned: &UserUnsigned<'_>) {
+        if let Some(client) = self.client.get() {
+            return client.write(out, Some(room_id), unsigned);
+        }
+        self.with_common(|common| {
+            client_event::write(out, self.version, &self.pdu, common, Some(room_id), unsigned);
+        });
+    }
+
+    /// Calls `write` with what all see in `unsigned`.
+    fn with_common<T>(&self, write: impl FnOnce(CommonUnsigned<'_>) -> T) -> T {
+        let redaction = self.redaction.as_deref();
+        let redaction =
+            redaction.map(|pdu| ClientEvent::new(self.version, pdu, CommonUnsigned::default()));
+        write(CommonUnsigned {
+            replaces: self.replaced.as_deref(),
+            redacted_because: redaction.as_ref(),
+        })
+    }
+
+    /// About what it takes in memory, whether or not it has been rendered: the same at all times.
     pub(crate) fn bytes(&self) -> usize {
-        bytes_of(&self.pdu) + self.client.shared().get().len()
+        bytes_of(&self.pdu) + self.pdu.content().len() + RENDERED_BYTES
     }
 
     /// Is it one that somebody who ignores these users is not to see? Of ignored users too,
@@ -101,6 +139,8 @@ pub struct State {
 
 /// About what an event takes in memory beside its text: its ids, and its place in maps and lists.
 const EVENT_BYTES: usize = 1_024;
+/// What an event takes as clients see it, beside its content.
+const RENDERED_BYTES: usize = 384;
 
 /// About what an event takes in memory.
 fn bytes_of(pdu: &Pdu) -> usize {

@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -285,7 +285,7 @@ impl Live {
             self.invited -= i64::from(before == Membership::Invite);
         }
         if let Some(redacted) = &applied.redacted {
-            self.redact(&redacted.pdu, event.pos);
+            self.redact(&redacted.pdu, event);
         }
         let oldest =
             if self.recent.len() == RECENT_EVENTS_MAX { self.recent.pop_front() } else { None };
@@ -311,18 +311,21 @@ impl Live {
         };
     }
 
-    fn redact(&mut self, redacted: &Arc<Pdu>, by: StreamPos) {
+    fn redact(&mut self, redacted: &Arc<Pdu>, by: &Event) {
         for event in &mut self.recent {
             if event.pdu.event_id() == redacted.event_id() {
                 let mut changed = Event::clone(event);
                 changed.pdu = Arc::clone(redacted);
-                changed.redacted_by = Some(by);
+                changed.redacted_by = Some(by.pos);
+                changed.redaction = Some(Arc::clone(&by.pdu));
+                changed.client = OnceLock::new();
                 *event = Arc::new(changed);
             }
             let is_replaced = |pdu: &Arc<Pdu>| pdu.event_id() == redacted.event_id();
             if event.replaced.as_ref().is_some_and(is_replaced) {
                 let mut changed = Event::clone(event);
                 changed.replaced = Some(Arc::clone(redacted));
+                changed.client = OnceLock::new();
                 *event = Arc::new(changed);
             }
         }

@@ -71,7 +71,9 @@ impl Listeners {
                 self.servers.spawn(server.acceptor(acceptor).serve(service));
             }
             None => {
-                self.servers.spawn(server.acceptor(plain).serve(service));
+                // Without TLS nobody agrees on HTTP/2 beforehand, and what looks at the first bytes to
+                // find out costs each connection 8 KiB more for as long as it lives.
+                self.servers.spawn(server.http1_only().acceptor(plain).serve(service));
             }
         }
         Ok(())

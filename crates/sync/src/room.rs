@@ -22,10 +22,10 @@ fn event_for(viewer: &Viewer, event: &Event, relations: Option<&str>) -> RawEven
     let own = event.sender == viewer.user;
     let txn = event.txn.as_ref().filter(|txn| own && txn.device == viewer.device);
     if txn.is_none() && relations.is_none() {
-        return Arc::clone(event.client.shared());
+        return Arc::clone(event.client().shared());
     }
     let transaction_id = txn.map(|txn| &*txn.id);
-    event.client.for_user(&UserUnsigned { transaction_id, relations, ..UserUnsigned::MEMBER })
+    event.client().for_user(&UserUnsigned { transaction_id, relations, ..UserUnsigned::MEMBER })
 }
 
 /// A state event outside the timeline.

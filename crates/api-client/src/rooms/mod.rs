@@ -114,7 +114,7 @@ impl App {
                 out.push(',');
             }
             let unsigned = unsigned(viewer, event, bundle.as_deref());
-            event.client.write(out, Some(&room.room_id), &unsigned);
+            event.write(out, &room.room_id, &unsigned);
         }
         out.push(']');
         Ok(())
@@ -128,7 +128,7 @@ pub(crate) fn client_event(
     event: &Event,
     relations: Option<&str>,
 ) -> Box<RawValue> {
-    event.client.with_room(room_id, &unsigned(viewer, event, relations))
+    event.client().with_room(room_id, &unsigned(viewer, event, relations))
 }
 
 fn unsigned<'a>(

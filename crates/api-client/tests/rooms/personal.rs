@@ -115,6 +115,38 @@ async fn sync_bundles_edits_of_what_it_shows(db: TestDb) {
     haechi_rooms::SCHEMA,
     haechi_push::SCHEMA
 ))]
+async fn what_was_redacted_is_shown_nowhere(db: TestDb) {
+    let server = Server::start(db).await;
+    let mina = server.register("mina").await;
+    let room = mina.create(json!({"name": "Old name"})).await;
+    let said = mina.say(&room, "a secret").await;
+    let topic = mina.state(&room, "m.room.topic", "", json!({"topic": "a secret"})).await;
+    mina.state(&room, "m.room.topic", "", json!({"topic": "harmless"})).await;
+    // Memory now has them as clients see them.
+    assert!(mina.get("/v3/sync").await.to_string().contains("secret"));
+
+    mina.redact(&room, &said).await;
+    mina.redact(&room, &topic).await;
+
+    let path = format!("/v3/rooms/{room}");
+    for path in [
+        "/v3/sync".to_owned(),
+        format!("{path}/messages?dir=b&limit=100"),
+        format!("{path}/context/{said}"),
+        format!("{path}/event/{topic}"),
+    ] {
+        let page = mina.get(&path).await.to_string();
+        assert!(!page.contains("secret"), "{path}: {page}");
+        assert!(page.contains("redacted_because"), "{path}: {page}");
+    }
+}
+
+#[store_test(schemas(
+    haechi_accounts::SCHEMA,
+    haechi_keys::SCHEMA,
+    haechi_rooms::SCHEMA,
+    haechi_push::SCHEMA
+))]
 async fn a_new_name_is_seen_in_all_rooms(db: TestDb) {
     let server = Server::start(db).await;
     let (alice, bob) = (server.register("alice").await, server.register("bob").await);

@@ -197,7 +197,7 @@ impl<'a> Found<'a> {
 
     fn write(&self, out: &mut String, event: &Event, relations: Option<&str>) {
         let unsigned = UserUnsigned { relations, ..UserUnsigned::MEMBER };
-        event.client.write(out, Some(&self.room.room_id), &unsigned);
+        event.write(out, &self.room.room_id, &unsigned);
     }
 }
 

@@ -11,18 +11,20 @@ use crate::{
 };
 
 // Lists of ids: an array on PostgreSQL, which SQLite does not have. The same holds below.
+// The range is one search for each parent, where a list of the three types would be three. Nothing else
+// of the specification is in it, above all no reactions, of which there may be very many.
 sql!(
     REFERRED,
     sqlite: "SELECT parent, rel_type, count(*), max(seq), count(CASE WHEN sender = ?3 THEN 1 END)
         FROM relation
         WHERE room = ?1 AND parent IN (SELECT value FROM json_each(?2))
-            AND rel_type IN ('m.replace', 'm.thread', 'm.reference') AND seq <= ?4
+            AND rel_type BETWEEN 'm.reference' AND 'm.thread' AND seq <= ?4
             AND sender NOT IN (SELECT value FROM json_each(?5))
         GROUP BY parent, rel_type",
     pg: "SELECT parent, rel_type, count(*), max(seq), count(CASE WHEN sender = $3 THEN 1 END)
         FROM relation
         WHERE room = $1 AND parent = ANY($2)
-            AND rel_type IN ('m.replace', 'm.thread', 'm.reference') AND seq <= $4
+            AND rel_type BETWEEN 'm.reference' AND 'm.thread' AND seq <= $4
             AND sender <> ALL($5)
         GROUP BY parent, rel_type"
 );

@@ -1,8 +1,10 @@
 //! The threads of a room (`GET /rooms/{roomId}/threads`).
 
-use std::{fmt, str::FromStr, sync::Arc};
-
-use haechi_matrix::client_event::{ClientEvent, CommonUnsigned};
+use std::{
+    fmt,
+    str::FromStr,
+    sync::{Arc, OnceLock},
+};
 
 use super::{Reader, bundle::Bundle, store::LoadThreads};
 use crate::{Result, Room, RoomError, Rooms, model::Event};
@@ -96,6 +98,6 @@ fn hidden_if_ignored(room: &Room, reader: &Reader<'_>, root: Arc<Event>) -> Resu
         return Ok(root);
     }
     let pdu = Arc::new(root.pdu.redacted(room.version)?);
-    let client = ClientEvent::new(room.version, &pdu, CommonUnsigned::default());
-    Ok(Arc::new(Event { pdu, client, ..Event::clone(&root) }))
+    let event = Event::clone(&root);
+    Ok(Arc::new(Event { pdu, replaced: None, redaction: None, client: OnceLock::new(), ..event }))
 }

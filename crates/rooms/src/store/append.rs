@@ -6,7 +6,6 @@ use haechi_base::{RoomNid, StreamPos, UserNid};
 use haechi_matrix::{
     SigningKey,
     auth::Membership,
-    client_event::{ClientEvent, CommonUnsigned},
     pdu::{Pdu, Prepared},
 };
 use haechi_store::{LockKey, Locks, Result, StoreError, Tx, Work, sql};
@@ -54,7 +53,6 @@ pub(crate) struct Draft {
     pub(crate) auth_events: Box<[OwnedEventId]>,
     /// Signed at the expected place.
     pub(crate) pdu: Arc<Pdu>,
-    pub(crate) client: ClientEvent,
     /// The state event it replaces.
     pub(crate) replaces: Option<Arc<Pdu>>,
     pub(crate) sender: UserNid,
@@ -72,13 +70,6 @@ pub(crate) struct Draft {
     pub(crate) push_actions: Vec<PushAction>,
     /// For a redaction: the event that it empties, already emptied.
     pub(crate) redacted: Option<Arc<Pdu>>,
-}
-
-impl Draft {
-    pub(super) fn render(&self, pdu: &Pdu) -> ClientEvent {
-        let common = CommonUnsigned { replaces: self.replaces.as_deref(), redacted_because: None };
-        ClientEvent::new(self.prepared.version(), pdu, common)
-    }
 }
 
 /// What an event refers to.

@@ -1,13 +1,9 @@
 //! Rows of the event table.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use haechi_base::{RoomNid, StreamPos, UserNid};
-use haechi_matrix::{
-    RoomVersion,
-    client_event::{ClientEvent, CommonUnsigned},
-    pdu::Pdu,
-};
+use haechi_matrix::{RoomVersion, pdu::Pdu};
 use haechi_store::{FromRow, Result, Row, StoreError, Tx, sql};
 use ruma::OwnedEventId;
 
@@ -132,17 +128,14 @@ impl FullRow {
         let pdu = row.pdu(version)?;
         let replaced = self.replaced.map(|replaced| replaced.pdu(version)).transpose()?;
         let redaction = self.redaction.map(|redaction| redaction.pdu(version)).transpose()?;
-        let redaction = redaction
-            .map(|redaction| ClientEvent::new(version, &redaction, CommonUnsigned::default()));
-        let common =
-            CommonUnsigned { replaces: replaced.as_deref(), redacted_because: redaction.as_ref() };
-        let client = ClientEvent::new(version, &pdu, common);
         Ok(Arc::new(Event {
             pos,
             seq,
             pdu,
+            version,
             replaced,
-            client,
+            redaction,
+            client: OnceLock::new(),
             sender,
             counts,
             thread_root,

@@ -1,12 +1,11 @@
 //! The end of a room while events are being added to it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use haechi_base::{RoomNid, StreamPos, UserNid};
 use haechi_matrix::{
     SigningKey,
     auth::Membership,
-    client_event::ClientEvent,
     pdu::{Pdu, Place},
 };
 use haechi_store::{Change, Result, StoreError, Tx, Value, sql};
@@ -121,7 +120,7 @@ impl Tail {
         draft: &Draft,
         key: &SigningKey,
     ) -> Result<Applied> {
-        let (pdu, client) = self.place(draft, key)?;
+        let pdu = self.place(draft, key)?;
         self.seq += 1;
         self.pos = tx.announce(Change::Event(self.room))?;
         self.event = Some(pdu.event_id().to_owned());
@@ -143,8 +142,10 @@ impl Tail {
                 pos: self.pos,
                 seq: self.seq,
                 pdu,
+                version: draft.prepared.version(),
                 replaced: draft.replaces.clone(),
-                client,
+                redaction: None,
+                client: OnceLock::new(),
                 sender: draft.sender,
                 counts: self.counts,
                 thread_root: draft.thread_root.clone(),
@@ -160,9 +161,9 @@ impl Tail {
     }
 
     /// The event at the place where it really comes to stand.
-    fn place(&self, draft: &Draft, key: &SigningKey) -> Result<(Arc<Pdu>, ClientEvent)> {
+    fn place(&self, draft: &Draft, key: &SigningKey) -> Result<Arc<Pdu>> {
         if !self.moved {
-            return Ok((Arc::clone(&draft.pdu), draft.client.clone()));
+            return Ok(Arc::clone(&draft.pdu));
         }
         let place = Place {
             prev_events: self.event.iter().cloned().collect(),
@@ -173,8 +174,7 @@ impl Tail {
             statement: "rooms.append",
             reason: error.to_string(),
         })?;
-        let client = draft.render(&pdu);
-        Ok((Arc::new(pdu), client))
+        Ok(Arc::new(pdu))
     }
 
     async fn insert(&self, tx: &mut Tx<'_>, draft: &Draft, pdu: &Pdu) -> Result<()> {

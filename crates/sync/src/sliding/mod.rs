@@ -17,9 +17,9 @@ use haechi_base::{Positions, limits::SYNC_TIMEOUT_MS_MAX};
 use ruma::api::client::sync::sync_events::v5::Request as Body;
 use tokio::time::Instant;
 
-use crate::{Inner, Result, Sync, SyncError, SyncToken, Viewer, news::Sorted};
-use conn::Conn;
+use crate::{Inner, Result, Sync, SyncError, SyncToken, Viewer, hub::Listener, news::Sorted};
 pub(crate) use conn::Connections;
+use conn::{Conn, Connection};
 #[cfg(feature = "fuzz")]
 pub(crate) use conn::{parse_pos, pos};
 use response::Response;
@@ -33,7 +33,7 @@ pub struct Request {
     /// Who asks.
     pub viewer: Viewer,
     /// What for.
-    pub body: Body,
+    pub body: Box<Body>,
 }
 
 /// One request as it is being answered.
@@ -78,7 +78,7 @@ impl Sync {
             }
             since = Some(token);
         }
-        inner.forget_delivered(request).await?;
+        Box::pin(inner.forget_delivered(request)).await?;
         let patience = request.body.timeout.unwrap_or_default();
         let deadline = Instant::now() + patience.min(Duration::from_millis(SYNC_TIMEOUT_MS_MAX));
         let mut closing = inner.closing.clone();
@@ -88,17 +88,8 @@ impl Sync {
         let is_first = since.is_none();
         loop {
             let changed = listener.changed();
-            let typing = inner.hub.typing_now();
-            let until = inner.hub.horizon().await;
-            let sorted = match &since {
-                None => Sorted::default(),
-                Some(since) => inner.news(&listener, viewer, since, &until).await?,
-            };
-            let next =
-                SyncToken { positions: until.clone(), typing: Some(typing), to_device: None };
-            let pass = Pass { request, since: since.clone(), until, sorted };
-            let mut attempt = conn.next();
-            let mut response = inner.sliding_answer(&pass, &mut attempt).await?;
+            let attempt = inner.sliding_attempt(request, &listener, since, &conn);
+            let (mut response, attempt, next) = Box::pin(attempt).await?;
             let is_over =
                 is_first || !response.is_empty() || Instant::now() >= deadline || *closing.borrow();
             if is_over {
@@ -110,6 +101,7 @@ impl Sync {
             // What was looked at and concerned nobody need not be looked at again; rooms keep their
             // own places.
             conn.keep(attempt);
+            drop(response);
             since = Some(next);
             tokio::select! {
                 () = changed => {}
@@ -128,6 +120,28 @@ fn given_up(request: &Request) -> Response {
 }
 
 impl Inner {
+    /// What there is to tell since a token, the connection as it is when that was told, and the token
+    /// up to which was looked.
+    async fn sliding_attempt(
+        &self,
+        request: &Request,
+        listener: &Listener,
+        since: Option<SyncToken>,
+        connection: &Connection,
+    ) -> Result<(Response, Conn, SyncToken)> {
+        let typing = self.hub.typing_now();
+        let until = self.hub.horizon().await;
+        let sorted = match &since {
+            None => Sorted::default(),
+            Some(since) => self.news(listener, &request.viewer, since, &until).await?,
+        };
+        let next = SyncToken { positions: until.clone(), typing: Some(typing), to_device: None };
+        let mut attempt = connection.next();
+        let pass = Pass { request, since, until, sorted };
+        let response = self.sliding_answer(&pass, &mut attempt).await?;
+        Ok((response, attempt, next))
+    }
+
     async fn sliding_answer(&self, pass: &Pass<'_>, conn: &mut Conn) -> Result<Response> {
         let mut response =
             Response { txn_id: pass.request.body.txn_id.clone(), ..Response::default() };

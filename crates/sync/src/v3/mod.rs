@@ -84,13 +84,14 @@ impl Sync {
         let listener = inner.hub.listener(request.viewer.user);
         let Some(since) = &request.since else {
             listener.forget_members(&request.viewer.device);
-            return inner.initial(request, &listener).await;
+            return Box::pin(inner.initial(request, &listener)).await;
         };
         if !inner.hub.reach(&since.positions, CATCH_UP_MAX).await {
             return Err(SyncError::Behind);
         }
         let viewer = &request.viewer;
-        inner.keys.delete_to_device(viewer.user, &viewer.device, since.to_device()).await?;
+        let delivered = since.to_device();
+        Box::pin(inner.keys.delete_to_device(viewer.user, &viewer.device, delivered)).await?;
         let patience = request.timeout.min(Duration::from_millis(SYNC_TIMEOUT_MS_MAX));
         let deadline = Instant::now() + patience;
         let mut closing = inner.closing.clone();
@@ -100,37 +101,20 @@ impl Sync {
         }
         loop {
             let changed = listener.changed();
-            let typing = inner.hub.typing_now();
-            let until = inner.hub.horizon().await;
-            let sorted = inner.news(&listener, viewer, &since, &until).await?;
-            let next =
-                SyncToken { positions: until.clone(), typing: Some(typing), to_device: None };
-            if request.full_state || !sorted.is_empty() {
-                let pass = Pass {
-                    request,
-                    listener: &listener,
-                    since: since.clone(),
-                    is_initial: false,
-                    until: Arc::new(until),
-                    whole: None,
-                    sorted,
-                };
-                let device_keys = pass.sorted.device_keys;
-                let response = inner.answer(pass, next.clone()).await?;
-                if request.full_state || device_keys || !response.is_empty() {
-                    listener.paces.answered(&viewer.device);
-                    return Ok(response);
-                }
+            // Boxed, so that the many who wait keep no room for what happens before and after.
+            let (response, next) = Box::pin(inner.attempt(request, &listener, &since)).await?;
+            if let Some(response) = response {
+                listener.paces.answered(&viewer.device);
+                return Ok(response);
             }
             // Nothing of it concerned this client: look only at what comes after.
             since = next;
             tokio::select! {
-                () = changed => {}
-                () = tokio::time::sleep_until(deadline) => return inner.empty(viewer, &since).await,
-                () = async { drop(closing.wait_for(|closing| *closing).await) } => {
-                    return inner.empty(viewer, &since).await;
-                }
+                () = changed => continue,
+                () = tokio::time::sleep_until(deadline) => {}
+                () = async { drop(closing.wait_for(|closing| *closing).await) } => {}
             }
+            return Box::pin(inner.empty(viewer, &since)).await;
         }
     }
 }
@@ -141,6 +125,34 @@ fn stored(json: String) -> Option<RawEvent> {
 }
 
 impl Inner {
+    /// What is new for the client since its token, if anything is, and the token up to which was looked.
+    async fn attempt(
+        &self,
+        request: &Request,
+        listener: &Listener,
+        since: &SyncToken,
+    ) -> Result<(Option<Response>, SyncToken)> {
+        let typing = self.hub.typing_now();
+        let until = self.hub.horizon().await;
+        let sorted = self.news(listener, &request.viewer, since, &until).await?;
+        let next = SyncToken { positions: until.clone(), typing: Some(typing), to_device: None };
+        if !request.full_state && sorted.is_empty() {
+            return Ok((None, next));
+        }
+        let pass = Pass {
+            request,
+            listener,
+            since: since.clone(),
+            is_initial: false,
+            until: Arc::new(until),
+            whole: None,
+            sorted,
+        };
+        let is_news = request.full_state || pass.sorted.device_keys;
+        let response = self.answer(pass, next.clone()).await?;
+        Ok(((is_news || !response.is_empty()).then_some(response), next))
+    }
+
     async fn empty(&self, viewer: &Viewer, since: &SyncToken) -> Result<Response> {
         let mut response = Response { next_batch: since.to_string(), ..Response::default() };
         self.add_key_counts(viewer, &mut response).await?;
