@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Weak,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -35,6 +35,8 @@ pub(crate) struct RoomCache {
     kept: Cache<RoomNid, Kept>,
     all: Mutex<HashMap<RoomNid, Weak<Room>>>,
     by_id: Cache<OwnedRoomId, RoomNid>,
+    /// Whoever reads a room in holds the room's; the others wait for what he finds.
+    turns: Vec<tokio::sync::Mutex<()>>,
 }
 
 /// A room that is kept, and what it took in memory when it was last put in.
@@ -46,6 +48,9 @@ struct Kept {
 
 /// Room ids whose numbers are kept.
 const IDS_CACHED_MAX: u64 = 80_000;
+
+/// Rooms that can be read in at the same time.
+const TURNS: usize = 256;
 
 /// A room is weighed anew when it has changed by more than this,
 const CHANGED_BYTES_MIN: usize = 8_192;
@@ -59,7 +64,13 @@ impl RoomCache {
             .max_capacity(bytes_max)
             .weigher(|_, kept: &Kept| u32::try_from(kept.bytes).unwrap_or(u32::MAX))
             .build();
-        Self { kept, all: Mutex::default(), by_id: Cache::new(IDS_CACHED_MAX) }
+        let turns = std::iter::repeat_with(Default::default).take(TURNS).collect();
+        Self { kept, all: Mutex::default(), by_id: Cache::new(IDS_CACHED_MAX), turns }
+    }
+
+    async fn turn(&self, nid: RoomNid) -> tokio::sync::MutexGuard<'_, ()> {
+        let index = usize::try_from(nid.0.unsigned_abs()).unwrap_or(0) % TURNS;
+        self.turns[index].lock().await
     }
 
     fn get(&self, nid: RoomNid) -> Option<Arc<Room>> {
@@ -107,6 +118,20 @@ impl RoomCache {
     }
 }
 
+sql!(ROOM_SEQ, "SELECT seq FROM room WHERE nid = ?1");
+
+/// How many events the room has.
+struct RoomSeq(RoomNid);
+
+impl Work for RoomSeq {
+    const NAME: &'static str = "rooms.seq";
+    type Out = Option<i64>;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> StoreResult<Option<i64>> {
+        Ok(tx.opt::<(i64,)>(&ROOM_SEQ, &[self.0.into()]).await?.map(|(seq,)| seq))
+    }
+}
+
 struct FindRoom(OwnedRoomId);
 
 impl Work for FindRoom {
@@ -136,6 +161,10 @@ impl Rooms {
 
     /// The room with this number, up to date as far as this node has heard.
     pub async fn room(&self, nid: RoomNid) -> Result<Arc<Room>> {
+        if let Some(room) = self.0.cache.fresh(nid) {
+            return Ok(room);
+        }
+        let _turn = self.0.cache.turn(nid).await;
         if let Some(room) = self.0.cache.get(nid) {
             if room.live.read().stale {
                 self.refresh(&room).await?;
@@ -145,18 +174,22 @@ impl Rooms {
         let loaded = self.0.db.read(LoadRoom(nid)).await?.ok_or(RoomError::NO_ROOM)?;
         let room = self.0.cache.insert(Arc::new(loaded.room(nid)?));
         // A commit between reading and inserting was not heard by the new copy.
-        self.refresh(&room).await?;
+        if self.0.db.read(RoomSeq(nid)).await? != Some(room.live.read().seq) {
+            self.refresh(&room).await?;
+        }
         Ok(room)
     }
 
     /// Reads the room again until what was read is not older than what was heard.
     pub(crate) async fn refresh(&self, room: &Arc<Room>) -> Result<()> {
         for _ in 0..RELOADS_MAX {
+            let marks = room.marks.load(Ordering::Acquire);
             let loaded = self.0.db.read(LoadRoom(room.nid)).await?.ok_or(RoomError::NO_ROOM)?;
             let fresh = loaded.room(room.nid)?;
             let live = fresh.live.into_inner();
             let mut current = room.live.write();
-            if live.seq >= current.seq {
+            // Marked while we read: what we read may be older than what was heard.
+            if live.seq >= current.seq && room.marks.load(Ordering::Acquire) == marks {
                 room.bytes.store(live.bytes(), Ordering::Relaxed);
                 *current = live;
                 room.reads.lock().clear();
@@ -171,10 +204,19 @@ impl Rooms {
         Err(RoomError::Contended)
     }
 
-    /// Makes the head that the next event builds on usable again after a queued one failed.
+    /// Makes the head that the next event builds on usable again after a queued one failed: what is
+    /// committed is a good one, as the append itself compares it with the room's row.
     pub(crate) async fn mend_head(&self, room: &Arc<Room>) -> Result<()> {
-        if !room.head.lock().valid {
+        if room.head.lock().valid {
+            return Ok(());
+        }
+        let _turn = self.0.cache.turn(room.nid).await;
+        if room.live.read().stale {
             self.refresh(room).await?;
+        }
+        let mut head = room.head.lock();
+        if !head.valid {
+            *head = room.live.read().head(room.version);
         }
         Ok(())
     }
@@ -188,8 +230,7 @@ impl Rooms {
     pub fn mark_stale(&self) {
         for weak in self.0.cache.all.lock().values() {
             if let Some(room) = weak.upgrade() {
-                room.live.write().stale = true;
-                room.head.lock().valid = false;
+                room.mark_stale();
             }
         }
     }
@@ -224,7 +265,7 @@ impl Loaded {
         let live = Live {
             stale: false,
             seq: self.seq,
-            head_event: head_event.clone(),
+            head_event,
             depth: self.depth,
             head_pos: self.head_pos,
             bump_at: self.bump_at,
@@ -237,14 +278,7 @@ impl Loaded {
             open_since: self.open_since,
             state,
         };
-        let head = Head {
-            valid: true,
-            event: head_event,
-            depth: live.depth,
-            state_version: live.state_version,
-            auth: room_auth(version, &live.state),
-            state: live.state.clone(),
-        };
+        let head = live.head(version);
         Ok(Room {
             nid,
             room_id,
@@ -253,7 +287,22 @@ impl Loaded {
             bytes: AtomicUsize::new(live.bytes()),
             live: RwLock::new(live),
             reads: Mutex::default(),
+            marks: AtomicU64::new(0),
         })
+    }
+}
+
+impl Live {
+    /// The head as it is when nothing is queued.
+    fn head(&self, version: RoomVersion) -> Head {
+        Head {
+            valid: true,
+            event: self.head_event.clone(),
+            depth: self.depth,
+            state_version: self.state_version,
+            auth: room_auth(version, &self.state),
+            state: self.state.clone(),
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -49,6 +49,8 @@ pub struct Room {
     pub(crate) reads: Mutex<Reads>,
     /// About what it takes in memory.
     pub(crate) bytes: AtomicUsize,
+    /// How often it was marked stale: who reads it anew sees by this that he must do so again.
+    pub(crate) marks: AtomicU64,
 }
 
 /// The end of the room as this node expects it once all it has queued is committed.
@@ -128,6 +130,13 @@ pub(crate) struct Redacted {
 }
 
 impl Room {
+    /// Another node wrote to it: it is to be read again before it is next used.
+    pub(crate) fn mark_stale(&self) {
+        self.marks.fetch_add(1, Ordering::AcqRel);
+        self.live.write().stale = true;
+        self.head.lock().valid = false;
+    }
+
     /// A cheap copy of what readers need.
     pub fn snapshot(&self) -> Snapshot {
         let live = self.live.read();

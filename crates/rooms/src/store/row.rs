@@ -1,10 +1,13 @@
 //! Rows of the event table.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+};
 
 use haechi_base::{RoomNid, StreamPos, UserNid};
 use haechi_matrix::{RoomVersion, pdu::Pdu};
-use haechi_store::{FromRow, Result, Row, StoreError, Tx, sql};
+use haechi_store::{FromRow, Result, Row, StoreError, Tx, Value, sql};
 use ruma::OwnedEventId;
 
 use crate::model::{Counts, Event, Txn};
@@ -18,18 +21,34 @@ macro_rules! event_columns {
 }
 pub(crate) use event_columns;
 
+// One search for each event of a list: no text for that is common to both engines.
 sql!(
-    EVENT_REPLACED,
-    concat!(
-        "SELECT ",
+    EVENTS_REPLACED,
+    sqlite: concat!(
+        "SELECT d.seq, ",
         event_columns!(),
         " FROM state_delta d JOIN event e ON e.room = d.room AND e.seq = d.replaces_seq
-      WHERE d.room = ?1 AND d.seq = ?2"
+        WHERE d.room = ?1 AND d.seq IN (SELECT value FROM json_each(?2))"
+    ),
+    pg: concat!(
+        "SELECT d.seq, ",
+        event_columns!(),
+        " FROM state_delta d JOIN event e ON e.room = d.room AND e.seq = d.replaces_seq
+        WHERE d.room = $1 AND d.seq = ANY($2)"
     )
 );
-sql!(EVENT_AT, concat!("SELECT ", event_columns!(), " FROM event e WHERE e.pos = ?1"));
+sql!(
+    EVENTS_AT,
+    sqlite: concat!(
+        "SELECT ",
+        event_columns!(),
+        " FROM event e WHERE e.pos IN (SELECT value FROM json_each(?1))"
+    ),
+    pg: concat!("SELECT ", event_columns!(), " FROM event e WHERE e.pos = ANY($1)")
+);
 
 /// One row of the event table, not yet parsed.
+#[derive(Clone)]
 pub(crate) struct EventRow {
     pub(crate) pos: StreamPos,
     pub(crate) seq: i64,
@@ -54,45 +73,68 @@ pub(crate) struct FullRow {
 
 impl FromRow for EventRow {
     fn from_row(row: &Row<'_>) -> Result<Self> {
-        Ok(Self {
-            pos: row.get(0)?,
-            seq: row.get(1)?,
-            event_id: row.get(2)?,
-            sender: row.get(3)?,
-            counts: Counts { total: row.get(4)?, main: row.get(5)? },
-            thread_root: row.get(6)?,
-            txn_device: row.get(7)?,
-            txn_id: row.get(8)?,
-            redacted_by: row.get(9)?,
-            json: row.get(10)?,
-            is_state: row.get::<Option<String>>(11)?.is_some(),
-        })
+        Self::read(row, 0)
     }
 }
 
-/// Reads what clients are shown beside these events.
+/// Reads what clients are shown beside these events, in two statements for all of them.
 pub(crate) async fn complete(
     tx: &mut Tx<'_>,
     room: RoomNid,
     rows: Vec<EventRow>,
 ) -> Result<Vec<FullRow>> {
-    let mut full = Vec::with_capacity(rows.len());
-    for row in rows {
-        let replaced = if row.is_state {
-            tx.opt(&EVENT_REPLACED, &[room.into(), row.seq.into()]).await?
-        } else {
-            None
-        };
-        let redaction = match row.redacted_by {
-            Some(pos) => tx.opt(&EVENT_AT, &[pos.into()]).await?,
-            None => None,
-        };
-        full.push(FullRow { row, replaced, redaction });
+    let changes: Vec<i64> = rows.iter().filter(|row| row.is_state).map(|row| row.seq).collect();
+    let mut replaced: HashMap<i64, EventRow> = HashMap::new();
+    if !changes.is_empty() {
+        let found: Vec<Replaced> =
+            tx.all(&EVENTS_REPLACED, &[room.into(), Value::Ints(&changes)]).await?;
+        replaced.extend(found.into_iter().map(|found| (found.by, found.row)));
     }
-    Ok(full)
+    let redacted: Vec<i64> = rows.iter().filter_map(|row| row.redacted_by).map(|pos| pos.0).collect();
+    let mut redactions: HashMap<StreamPos, EventRow> = HashMap::new();
+    if !redacted.is_empty() {
+        let found: Vec<EventRow> = tx.all(&EVENTS_AT, &[Value::Ints(&redacted)]).await?;
+        redactions.extend(found.into_iter().map(|row| (row.pos, row)));
+    }
+    let full = rows.into_iter().map(|row| FullRow {
+        replaced: replaced.remove(&row.seq),
+        // One redaction may take back several events.
+        redaction: row.redacted_by.and_then(|pos| redactions.get(&pos).cloned()),
+        row,
+    });
+    Ok(full.collect())
+}
+
+/// A state event and the sequence number of the one that took its place.
+struct Replaced {
+    by: i64,
+    row: EventRow,
+}
+
+impl FromRow for Replaced {
+    fn from_row(row: &Row<'_>) -> Result<Self> {
+        Ok(Self { by: row.get(0)?, row: EventRow::read(row, 1)? })
+    }
 }
 
 impl EventRow {
+    /// Reads the columns of [`event_columns`], which begin at `at`.
+    fn read(row: &Row<'_>, at: usize) -> Result<Self> {
+        Ok(Self {
+            pos: row.get(at)?,
+            seq: row.get(at + 1)?,
+            event_id: row.get(at + 2)?,
+            sender: row.get(at + 3)?,
+            counts: Counts { total: row.get(at + 4)?, main: row.get(at + 5)? },
+            thread_root: row.get(at + 6)?,
+            txn_device: row.get(at + 7)?,
+            txn_id: row.get(at + 8)?,
+            redacted_by: row.get(at + 9)?,
+            json: row.get(at + 10)?,
+            is_state: row.get::<Option<String>>(at + 11)?.is_some(),
+        })
+    }
+
     /// How many columns it is read from.
     pub(crate) const COLUMNS: usize = 12;
 
