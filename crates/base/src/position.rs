@@ -21,7 +21,20 @@ impl LaneId {
 /// One place in one lane, packed into a number that orders by lane, then by place.
 ///
 /// One column holds it, and "everything in lane 3 between 10 and 20" is one range of that column.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    serde::Serialize,
+    serde::Deserialize,
+)]
+#[serde(transparent)]
 pub struct StreamPos(pub i64);
 
 impl StreamPos {

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use haechi_base::{Positions, RoomNid, StreamPos, UserNid};
+use serde::{Deserialize, Serialize};
 
-/// One thing that changed and that some client will hear of by sync.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One thing that changed and that some client, or another node, must hear of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
     /// The room's timeline has grown. Heard by its members.
     Event(RoomNid),
@@ -31,10 +32,14 @@ pub enum Change {
     DeviceKeys(UserNid, Arc<str>),
     /// The user's presence changed. Heard by all who share a room with him.
     Presence(UserNid),
+    /// Some of the user's sessions ended. Heard by no client: nodes forget the tokens that they know.
+    Sessions(UserNid),
+    /// The user set or removed a pusher. Heard by no client: nodes forget whom they may have to push.
+    Pushers(UserNid),
 }
 
 /// A change and its place in a lane.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
     /// Where it was written.
     pub pos: StreamPos,
@@ -49,6 +54,10 @@ pub struct Commit {
     pub horizon: Positions,
     /// What this node wrote, in the order of each lane.
     pub notes: Vec<Note>,
-    /// Ranges (first excluded, last included) that other nodes wrote; to be read from the tables.
+    /// What other nodes wrote, in the order of each lane. What this node keeps of it in memory is to
+    /// be forgotten before anybody is told.
+    pub heard: Vec<Note>,
+    /// Ranges (first excluded, last included) that other nodes wrote and of which no more is known:
+    /// all that is kept in memory is to be forgotten, and read from the tables again.
     pub foreign: Vec<(StreamPos, StreamPos)>,
 }

@@ -5,7 +5,7 @@ use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
 use haechi_base::Positions;
 use tokio::sync::{mpsc, watch};
 
-use crate::{Commit, PgUrl, Result, Schema, StoreError, Work, pg, sqlite, work::JobOf};
+use crate::{Commit, Hint, PgUrl, Result, Schema, StoreError, Work, pg, sqlite, work::JobOf};
 
 /// Which database to open and how.
 #[derive(Clone, Debug)]
@@ -21,6 +21,8 @@ pub enum DbConfig {
     Postgres {
         /// Where it is.
         url: PgUrl,
+        /// The server of the own site: reads go there as long as it is there and up to date.
+        local: Option<PgUrl>,
         /// Most connections for reads; each committer has one more.
         pool: NonZeroUsize,
         /// Committers, each with a lane of its own; see [`DbConfig::COMMITTERS`].
@@ -70,8 +72,14 @@ impl Db {
             DbConfig::Sqlite { path, readers } => {
                 Engine::Sqlite(sqlite::Engine::open(path, *readers, schemas, feed)?)
             }
-            DbConfig::Postgres { url, pool, committers, node } => {
-                let options = pg::Options { url, pool: *pool, committers: *committers, node };
+            DbConfig::Postgres { url, local, pool, committers, node } => {
+                let options = pg::Options {
+                    url,
+                    local: local.as_ref(),
+                    pool: *pool,
+                    committers: *committers,
+                    node,
+                };
                 Engine::Pg(pg::Engine::open(&options, schemas, feed).await?)
             }
         };
@@ -115,6 +123,31 @@ impl Db {
         match &*self.0 {
             Engine::Sqlite(engine) => engine.horizon(),
             Engine::Pg(engine) => engine.horizon(),
+        }
+    }
+
+    /// What this node has to tell the others after each of its commits. Once, and only where there
+    /// can be others: on PostgreSQL. What is not taken from it in time is dropped.
+    pub fn hints(&self) -> Option<mpsc::Receiver<Hint>> {
+        match &*self.0 {
+            Engine::Sqlite(_) => None,
+            Engine::Pg(engine) => engine.hints(),
+        }
+    }
+
+    /// Takes what another node tells. It may come late, twice, or never.
+    pub fn hear(&self, hint: Hint) {
+        match &*self.0 {
+            Engine::Sqlite(_) => {}
+            Engine::Pg(engine) => engine.hear(hint),
+        }
+    }
+
+    /// Can nothing be confirmed at present? Then what is read may be out of date.
+    pub fn is_stale(&self) -> bool {
+        match &*self.0 {
+            Engine::Sqlite(_) => false,
+            Engine::Pg(engine) => engine.is_stale(),
         }
     }
 

@@ -11,6 +11,7 @@
 mod change;
 mod db;
 mod error;
+mod hint;
 mod locks;
 mod meter;
 mod migrate;
@@ -27,6 +28,7 @@ mod work;
 pub use change::{Change, Commit, Note};
 pub use db::{Db, DbConfig};
 pub use error::{Result, StoreError};
+pub use hint::Hint;
 pub use locks::{LockKey, Locks};
 pub use migrate::{Migration, Schema};
 pub use pg::PgUrl;

@@ -1,6 +1,7 @@
 //! Rows that come out of statements, decoded in place.
 
-use haechi_base::{Millis, RoomNid, StreamPos, UserNid};
+use haechi_base::{Millis, Positions, RoomNid, StreamPos, UserNid};
+use parking_lot::Mutex;
 
 use crate::{Result, StoreError, pg::PgInt};
 
@@ -8,6 +9,25 @@ use crate::{Result, StoreError, pg::PgInt};
 pub struct Row<'a> {
     pub(crate) statement: &'static str,
     pub(crate) inner: Inner<'a>,
+    /// Who wants to know which positions are read.
+    pub(crate) tide: Option<&'a Tide>,
+}
+
+/// The furthest positions that were read from rows, in each lane.
+#[derive(Default)]
+pub(crate) struct Tide(Mutex<Positions>);
+
+impl Tide {
+    fn note(&self, pos: StreamPos) {
+        let mut highest = self.0.lock();
+        if !highest.covers(pos) {
+            highest.set(pos.lane(), pos.offset());
+        }
+    }
+
+    pub(crate) fn into_inner(self) -> Positions {
+        self.0.into_inner()
+    }
 }
 
 pub(crate) enum Inner<'a> {
@@ -95,8 +115,26 @@ wrapped_column! {
     bool, i64, |value| value != 0;
     UserNid, i64, UserNid;
     RoomNid, i64, RoomNid;
-    StreamPos, i64, StreamPos;
     Millis, i64, Millis;
+}
+
+impl FromColumn for StreamPos {
+    fn from_column(row: &Row<'_>, column: usize) -> Result<Self> {
+        let pos = Self(row.get(column)?);
+        if let Some(tide) = row.tide {
+            tide.note(pos);
+        }
+        Ok(pos)
+    }
+}
+
+impl FromColumn for Option<StreamPos> {
+    fn from_column(row: &Row<'_>, column: usize) -> Result<Self> {
+        match row.get::<Option<i64>>(column)? {
+            None => Ok(None),
+            Some(_) => StreamPos::from_column(row, column).map(Some),
+        }
+    }
 }
 
 macro_rules! tuple_row {

@@ -28,7 +28,13 @@ fn child() {
     let Ok(database) = std::env::var(VARIABLE) else { return };
     let two = std::num::NonZeroUsize::new(2).unwrap();
     let config = if database.contains("://") {
-        DbConfig::Postgres { url: database.into(), pool: two, committers: two, node: "kill".into() }
+        DbConfig::Postgres {
+            url: database.into(),
+            local: None,
+            pool: two,
+            committers: two,
+            node: "kill".into(),
+        }
     } else {
         DbConfig::Sqlite { path: database.into(), readers: two }
     };

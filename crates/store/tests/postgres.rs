@@ -10,7 +10,7 @@ use common::{Ids, Post, SCHEMA};
 use futures_util::future::join_all;
 use haechi_base::{Positions, StreamPos};
 use haechi_store::{
-    Commit, DbConfig, PgUrl, StoreError,
+    Commit, DbConfig, Hint, PgUrl, StoreError,
     testing::{TestDb, on_postgres},
 };
 use proxy::{Cut, Proxy, host_of};
@@ -29,6 +29,11 @@ async fn listen(db: &mut TestDb, goal: &Positions) -> Vec<Commit> {
 
 fn noted(heard: &[Commit]) -> Vec<StreamPos> {
     heard.iter().flat_map(|commit| &commit.notes).map(|note| note.pos).collect()
+}
+
+/// What other nodes are known to have written.
+fn told_by_others(heard: &[Commit]) -> Vec<StreamPos> {
+    heard.iter().flat_map(|commit| &commit.heard).map(|note| note.pos).collect()
 }
 
 /// Is `pos` in a range that is to be read from the tables?
@@ -78,7 +83,8 @@ fn a_lost_answer_and_a_lost_lane_leave_the_outcome_unknown() {
         let doubtful = StreamPos(first.0 + 1);
         let goal = db.horizon().borrow().clone();
         let heard = listen(&mut db, &goal).await;
-        assert!(goal.covers(doubtful) && is_foreign(&heard, doubtful), "{heard:?}");
+        assert_eq!(told_by_others(&heard), [doubtful], "by whoever it was: it is ours no longer");
+        assert!(goal.covers(doubtful));
         assert_eq!(noted(&heard), [first, next]);
         db.close().await;
     });
@@ -141,11 +147,44 @@ fn nodes_hear_of_one_another() {
         }
         let goal = two.horizon().borrow().clone();
         let heard = listen(&mut one, &goal).await;
-        assert!(by_two.iter().all(|pos| is_foreign(&heard, *pos)), "{heard:?}");
+        assert_eq!(told_by_others(&heard), by_two);
         let own = noted(&heard);
-        assert!(own.len() == 20 && own.iter().all(|pos| !is_foreign(&heard, *pos)));
+        assert!(own.len() == 20 && own.iter().all(|pos| !by_two.contains(pos)));
         let heard = listen(&mut two, &goal).await;
         assert_eq!(noted(&heard), by_two);
+        two.close().await;
+    });
+}
+
+#[test]
+fn what_others_wrote_is_taken_from_hints_or_read_again() {
+    on_postgres(&[&SCHEMA], async |mut one| {
+        let two = one.other_node("two").await.unwrap();
+        let mut hints = two.hints().unwrap();
+        assert!(two.hints().is_none(), "there is one listener");
+        // What is known from hints only, as the tables are silent, is known all the same.
+        let (hinted, _) = two.write(Post::new(1, "hinted")).await.unwrap();
+        one.meddle("DELETE FROM lane_note").await;
+        let hint = hints.recv().await.unwrap();
+        let hint = Hint::decode(&hint.encode()).unwrap();
+        for _ in 0..3 {
+            one.hear(hint.clone());
+        }
+        let heard = listen(&mut one, &hint.seen).await;
+        assert_eq!(told_by_others(&heard), [hinted]);
+        one.hear(hint);
+        // Lost hints: the tables tell.
+        let (kept, _) = two.write(Post::new(1, "kept")).await.unwrap();
+        let goal = two.horizon().borrow().clone();
+        assert_eq!(told_by_others(&listen(&mut one, &goal).await), [kept]);
+        // Neither: all that is known is where.
+        one.meddle("CREATE FUNCTION forget() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+            CREATE TRIGGER forget BEFORE INSERT ON lane_note FOR EACH ROW EXECUTE FUNCTION forget()").await;
+        let (lost, _) = two.write(Post::new(1, "lost")).await.unwrap();
+        let goal = two.horizon().borrow().clone();
+        let heard = listen(&mut one, &goal).await;
+        assert_eq!(told_by_others(&heard), []);
+        assert!(is_foreign(&heard, lost), "{heard:?}");
         two.close().await;
     });
 }

@@ -90,7 +90,8 @@ pub(crate) async fn complete(
             tx.all(&EVENTS_REPLACED, &[room.into(), Value::Ints(&changes)]).await?;
         replaced.extend(found.into_iter().map(|found| (found.by, found.row)));
     }
-    let redacted: Vec<i64> = rows.iter().filter_map(|row| row.redacted_by).map(|pos| pos.0).collect();
+    let redacted: Vec<i64> =
+        rows.iter().filter_map(|row| row.redacted_by).map(|pos| pos.0).collect();
     let mut redactions: HashMap<StreamPos, EventRow> = HashMap::new();
     if !redacted.is_empty() {
         let found: Vec<EventRow> = tx.all(&EVENTS_AT, &[Value::Ints(&redacted)]).await?;

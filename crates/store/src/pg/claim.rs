@@ -5,11 +5,15 @@
 //! clocks of the nodes do not matter.
 
 use deadpool_postgres::ClientWrapper;
-use haechi_base::{LaneId, Positions};
-use tokio_postgres::{Error, Row};
+use futures_util::future::{BoxFuture, join, join4};
+use haechi_base::{LaneId, Positions, StreamPos};
+use tokio_postgres::{Error, Row, types::ToSql};
 
 use super::fault::named_error;
-use crate::{Result, StoreError};
+use crate::{
+    Result, StoreError,
+    hint::{Chunk, decode_notes},
+};
 
 /// Serialises the handing out of lanes. The domain's lock keys have a smaller space number.
 const LANES_LOCK: i64 = 0x4000_0000_0000_0001;
@@ -26,6 +30,21 @@ macro_rules! leased_until {
 pub(super) const TABLE: &str = "CREATE TABLE IF NOT EXISTS lane (
     id BIGINT PRIMARY KEY, epoch BIGINT NOT NULL, owner TEXT, pos BIGINT NOT NULL,
     commits BIGINT NOT NULL, leased_until BIGINT NOT NULL) WITH (fillfactor = 20)";
+
+/// What each commit announced: how nodes learn what the others wrote. Kept for a while.
+pub(super) const NOTES_TABLE: &str = "CREATE TABLE IF NOT EXISTS lane_note (
+    lane BIGINT NOT NULL, since BIGINT NOT NULL, upto BIGINT NOT NULL, notes BYTEA NOT NULL,
+    PRIMARY KEY (lane, upto))";
+
+pub(super) const KEEP_NOTES: &str =
+    "INSERT INTO lane_note (lane, since, upto, notes) VALUES ($1, $2, $3, $4)";
+
+const NOTES_BETWEEN: &str = "SELECT n.lane, n.since, n.upto, n.notes
+    FROM unnest($1::BIGINT[], $2::BIGINT[], $3::BIGINT[]) AS r (lane, since, upto)
+    JOIN lane_note n ON n.lane = r.lane AND n.upto > r.since AND n.upto <= r.upto
+    ORDER BY n.lane, n.upto";
+
+const DROP_NOTES: &str = "DELETE FROM lane_note WHERE lane = $1 AND upto <= $2";
 
 const TAKE_FREE: &str = concat!(
     "UPDATE lane SET epoch = epoch + 1, owner = $1, leased_until = ",
@@ -120,9 +139,57 @@ pub(super) async fn take_again(client: &ClientWrapper, lane: &Lane) -> Result<Op
     row.as_ref().map(Lane::from_row).transpose()
 }
 
-/// Extends the lease; false when the lane has passed to somebody else.
-pub(super) async fn renew(client: &ClientWrapper, lane: &Lane) -> Result<bool> {
-    Ok(run(client.execute(RENEW, &[&lane.key(), &lane.epoch])).await? == 1)
+/// Extends the lease and looks where all lanes are, in one transaction; `None` when the lane has
+/// passed to somebody else.
+///
+/// That the commit was acknowledged confirms all that it saw: had this server been cut off from its
+/// standbys, or were it no primary any more, there would be no answer.
+pub(super) fn look<'a>(
+    client: &'a ClientWrapper,
+    lane: &'a Lane,
+) -> BoxFuture<'a, Result<Option<Positions>>> {
+    let steps = async move {
+        let (renew, snapshot) =
+            join(client.prepare_cached(RENEW), client.prepare_cached(SNAPSHOT)).await;
+        let (renew, snapshot) = (renew?, snapshot?);
+        let (key, epoch) = (lane.key(), lane.epoch);
+        let args: [&(dyn ToSql + Sync); 2] = [&key, &epoch];
+        let (begun, renewed, seen, committed) = join4(
+            client.batch_execute("BEGIN"),
+            client.execute(&renew, &args),
+            client.query(&snapshot, &[]),
+            client.batch_execute("COMMIT"),
+        )
+        .await;
+        begun?;
+        let (renewed, seen) = (renewed?, seen?);
+        committed?;
+        Ok((renewed == 1).then(|| positions(&seen)))
+    };
+    Box::pin(run(steps))
+}
+
+/// Drops the notes of a lane up to here: every node has long heard of them.
+pub(super) async fn drop_notes(client: &ClientWrapper, lane: &Lane, upto: i64) -> Result<()> {
+    run(client.execute(DROP_NOTES, &[&lane.key(), &upto])).await.map(drop)
+}
+
+/// What was announced in these ranges, as far as it is still kept.
+pub(super) async fn notes_between(
+    client: &ClientWrapper,
+    ranges: &[(StreamPos, StreamPos)],
+) -> Result<Vec<Chunk>> {
+    let column = |of: fn(&(StreamPos, StreamPos)) -> i64| ranges.iter().map(of).collect::<Vec<_>>();
+    let lanes = column(|(from, _)| i64::from(from.lane().0));
+    let (since, upto) = (column(|(from, _)| from.offset()), column(|(_, to)| to.offset()));
+    let statement = run(client.prepare_cached(NOTES_BETWEEN)).await?;
+    let rows = run(client.query(&statement, &[&lanes, &since, &upto])).await?;
+    let chunk = |row: &Row| {
+        let lane = LaneId(u16::try_from(row.get::<_, i64>(0)).unwrap_or(LaneId::MAX.0));
+        let notes = decode_notes(row.get(3))?;
+        Some(Chunk { lane, since: row.get(1), upto: row.get(2), notes })
+    };
+    Ok(rows.iter().filter_map(chunk).collect())
 }
 
 /// Gives the lane back.

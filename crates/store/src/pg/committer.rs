@@ -1,6 +1,6 @@
 //! A committer: owns a lane and a connection, takes all that waits, commits it as one group.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use async_channel::Receiver;
 use deadpool_postgres::ClientWrapper;
@@ -20,6 +20,9 @@ const GROUP_JOBS_MAX: usize = 256;
 const GROUP_LOCKS_MAX: usize = 512;
 /// How often a quiet lane's lease is renewed; a third of its term.
 const RENEW_EVERY: Duration = Duration::from_secs(5);
+/// How long it stands in the database what a commit announced: longer than a node may be without it
+/// and still follow the others step by step.
+const KEEP_NOTES_FOR: Duration = Duration::from_mins(10);
 /// How long a group waits for the database to come back before its callers are told. A failover
 /// takes half of it.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(10);
@@ -34,6 +37,8 @@ pub(super) struct Committer {
     /// The lane we hold, as far as we know.
     lane: Option<Lane>,
     client: Option<ClientWrapper>,
+    /// Where the lane stood at which time, as far back as its notes are kept.
+    passed: VecDeque<(Instant, i64)>,
 }
 
 /// What became of a group at last.
@@ -44,7 +49,7 @@ enum Verdict {
 
 impl Committer {
     pub(super) fn new(shared: Arc<Shared>, queue: Receiver<Box<dyn Job>>, lane: Lane) -> Self {
-        Self { shared, queue, lane: Some(lane), client: None }
+        Self { shared, queue, lane: Some(lane), client: None, passed: VecDeque::new() }
     }
 
     /// Runs until the queue is closed and drained, then gives the lane back.
@@ -58,6 +63,7 @@ impl Committer {
                     Err(_) => break,
                 },
                 _ = renewal.tick() => self.renew().await,
+                _ = self.shared.looks.recv() => self.look().await,
             }
         }
         if let (Some(client), Some(lane)) = (&self.client, &self.lane)
@@ -135,8 +141,8 @@ impl Committer {
             if let Some(doubt) = doubt.take() {
                 match doubt.resolve(before.as_ref(), lane) {
                     Some(true) => {
-                        let seen = claim::snapshot(client).await.ok();
-                        return Verdict::Committed(Reported::new(lane.id, doubt.end, seen));
+                        let seen = bounded(claim::look(client, lane)).await.ok().flatten();
+                        return Verdict::Committed(Reported::new(doubt.since, lane, seen));
                     }
                     Some(false) => {}
                     None => return Verdict::Failed(StoreError::Unknown(doubt.reason)),
@@ -144,9 +150,9 @@ impl Committer {
             }
             match group::run(client, lane, slots, one_by_one).await {
                 Ended::Committed { end, seen } => {
-                    lane.pos = end;
+                    let since = std::mem::replace(&mut lane.pos, end);
                     lane.commits += 1;
-                    return Verdict::Committed(Reported::new(lane.id, end, seen));
+                    return Verdict::Committed(Reported::new(since, lane, seen));
                 }
                 Ended::OneByOne => one_by_one = true,
                 Ended::Collided if collisions == COLLISIONS_MAX => {
@@ -167,8 +173,8 @@ impl Committer {
                     self.disown().await;
                     return Verdict::Failed(StoreError::Fenced);
                 }
-                Ended::InDoubt { end, reason } => {
-                    doubt = Some(Doubt { end, commits: lane.commits + 1, reason });
+                Ended::InDoubt(reason) => {
+                    doubt = Some(Doubt { since: lane.pos, commits: lane.commits + 1, reason });
                     self.drop_link("the answer to a commit was lost");
                 }
                 Ended::Refused(error) => return Verdict::Failed(error),
@@ -196,8 +202,15 @@ impl Committer {
         let client = self.shared.connector.connect().await?;
         if let Some(lane) = &self.lane {
             let taken = bounded(claim::take_again(&client, lane)).await?;
-            if taken.is_none() {
-                self.disown().await;
+            match &taken {
+                None => self.disown().await,
+                Some(now) if now.pos < lane.pos => tracing::error!(
+                    lane = lane.id.0,
+                    had = lane.pos,
+                    found = now.pos,
+                    "a lane went back: the database has lost commits that it had acknowledged"
+                ),
+                Some(_) => {}
             }
             self.lane = taken;
         }
@@ -228,18 +241,40 @@ impl Committer {
                 "a lane has passed to another owner"
             );
             self.client = None;
+            self.passed.clear();
             self.shared.report(Report::Disowned(lane.id)).await;
         }
     }
 
+    /// Extends the lease, and drops the notes that every node has heard of by now.
     async fn renew(&mut self) {
+        self.look().await;
+        let now = Instant::now();
+        let Some(lane) = &self.lane else { return };
+        self.passed.push_back((now, lane.pos));
+        let mut old = None;
+        while let Some((at, pos)) = self.passed.front()
+            && now.duration_since(*at) > KEEP_NOTES_FOR
+        {
+            old = Some(*pos);
+            self.passed.pop_front();
+        }
+        if let (Some(upto), Some(client)) = (old, &self.client)
+            && let Err(error) = bounded(claim::drop_notes(client, lane, upto)).await
+        {
+            self.drop_link(&error.to_string());
+        }
+    }
+
+    /// Looks where all lanes are, so that what others wrote may be shown.
+    async fn look(&mut self) {
         if self.link().await.is_err() {
             return; // The next group, or the next round, tries again.
         }
         let (Some(client), Some(lane)) = (&self.client, &self.lane) else { return };
-        match bounded(claim::renew(client, lane)).await {
-            Ok(true) => {}
-            Ok(false) => self.disown().await,
+        match bounded(claim::look(client, lane)).await {
+            Ok(Some(seen)) => self.shared.report(Report::Seen(seen)).await,
+            Ok(None) => self.disown().await,
             Err(error) => self.drop_link(&error.to_string()),
         }
     }
@@ -260,8 +295,8 @@ async fn bounded<T>(step: impl Future<Output = crate::Result<T>>) -> crate::Resu
 
 /// A commit of which we do not know whether it happened.
 struct Doubt {
-    /// Where the lane stands if it did.
-    end: i64,
+    /// Where the lane stood before.
+    since: i64,
     /// What the lane's count of commits is if it did.
     commits: i64,
     reason: String,

@@ -68,8 +68,17 @@ impl PgUrl {
     /// For fuzz targets: how many hosts it names, if it is one.
     #[cfg(feature = "testing")]
     pub fn hosts(&self) -> Option<usize> {
-        Connector::parse(self, "fuzz").ok().map(|(hosts, _)| hosts.len())
+        Connector::parse(self, "fuzz", Wanted::Primary).ok().map(|(hosts, _)| hosts.len())
     }
+}
+
+/// Which servers will do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// The one that takes writes.
+    Primary,
+    /// Also one that follows it.
+    Any,
 }
 
 /// Makes connections; clones share the memory of which host answered last.
@@ -81,14 +90,14 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    pub(super) fn new(url: &PgUrl, application: &str) -> Result<Self> {
-        let (hosts, tls) = Self::parse(url, application)?;
+    pub(super) fn new(url: &PgUrl, application: &str, wanted: Wanted) -> Result<Self> {
+        let (hosts, tls) = Self::parse(url, application, wanted)?;
         let tls = MakeRustlsConnect::new(tls.client_config()?);
         Ok(Self { hosts, last_good: Arc::default(), tls })
     }
 
     /// The settings for each host, and what is said of TLS.
-    fn parse(url: &PgUrl, application: &str) -> Result<(Arc<[Config]>, Tls)> {
+    fn parse(url: &PgUrl, application: &str, wanted: Wanted) -> Result<(Arc<[Config]>, Tls)> {
         let (plain, tls) = split_tls(&url.0);
         // The parser's own words could quote the password.
         let mut config: Config = plain.parse().map_err(|_| {
@@ -102,7 +111,7 @@ impl Connector {
             config.application_name(application);
         }
         let hosts: Arc<[Config]> =
-            (0..config.get_hosts().len()).map(|index| one_host(&config, index)).collect();
+            (0..config.get_hosts().len()).map(|index| one_host(&config, index, wanted)).collect();
         if hosts.is_empty() {
             return Err(StoreError::Unavailable("the database address names no host".to_owned()));
         }
@@ -170,7 +179,7 @@ impl Connect for Connector {
 }
 
 /// The same settings for only one of the hosts.
-fn one_host(config: &Config, index: usize) -> Config {
+fn one_host(config: &Config, index: usize, wanted: Wanted) -> Config {
     let mut one = Config::new();
     match &config.get_hosts()[index] {
         Host::Tcp(host) => one.host(host),
@@ -205,7 +214,10 @@ fn one_host(config: &Config, index: usize) -> Config {
         .keepalives_idle(Duration::from_secs(2))
         .keepalives_interval(Duration::from_secs(1))
         .keepalives_retries(3)
-        .target_session_attrs(TargetSessionAttrs::ReadWrite);
+        .target_session_attrs(match wanted {
+            Wanted::Primary => TargetSessionAttrs::ReadWrite,
+            Wanted::Any => TargetSessionAttrs::Any,
+        });
     one
 }
 
@@ -264,7 +276,7 @@ mod tests {
     #[test]
     fn addresses_are_taken_apart() {
         let url = PgUrl::from("postgres://u:p@a:1,b:2/name?sslmode=verify-full&connect_timeout=9");
-        let connector = Connector::new(&url, "test").unwrap();
+        let connector = Connector::new(&url, "test", Wanted::Primary).unwrap();
         let hosts: Vec<_> = connector.hosts.iter().map(Config::get_hosts).collect();
         assert_eq!(hosts, [&[Host::Tcp("a".into())], &[Host::Tcp("b".into())]]);
         assert_eq!(connector.hosts[1].get_ports(), [2]);
@@ -276,7 +288,7 @@ mod tests {
     #[test]
     fn a_bad_address_is_refused_without_quoting_it() {
         for bad in ["mysql://u:secret@a/b", "postgres://u:secret@a:port/b", ""] {
-            let Err(error) = Connector::new(&PgUrl::from(bad), "test") else {
+            let Err(error) = Connector::new(&PgUrl::from(bad), "test", Wanted::Primary) else {
                 panic!("accepted {bad}");
             };
             assert!(!error.to_string().contains("secret"));

@@ -6,12 +6,9 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use deadpool_postgres::{
-    Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, Runtime,
-};
 use haechi_base::Positions;
 use parking_lot::Mutex;
 use tokio::{
@@ -23,34 +20,29 @@ use tokio::{
 use super::{
     claim,
     committer::Committer,
-    connect::{CONNECT_TIMEOUT, Connector, PgUrl},
-    fault::{Fault, Faults, describe},
+    connect::{Connector, PgUrl, Wanted},
     migrate,
+    pools::{Pools, ReadPool},
     publisher::{Publisher, REPORTS_MAX, Report},
-    session::{Session, send_ahead},
 };
-use crate::{
-    Commit, LockKey, Result, Schema, StoreError, meter,
-    tx::{Conn, Tx},
-    work::Job,
-};
+use crate::{Commit, Hint, LockKey, Result, Schema, StoreError, work::Job};
 
 /// Works that may wait for each committer; more are refused with `Overloaded`.
 const WRITE_QUEUE_MAX: usize = 2_048;
 /// Reads that may wait or run; more are refused with `Overloaded`.
 const READS_MAX: usize = 8_192;
-/// Longest a read waits for a connection.
-const POOL_WAIT: Duration = Duration::from_secs(5);
-/// Longest a read may run; then its connection is given up.
-const READ_TIMEOUT: Duration = Duration::from_secs(30);
-/// How often a read is tried again when its connection breaks.
-const READ_TRIES: usize = 2;
+/// Hints that may wait for the bus; more are dropped.
+const HINTS_MAX: usize = 1_024;
+/// Longest to wait for the poll's answer.
+const POLL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often we look for what other nodes did.
 const POLL_EVERY: Duration = Duration::from_millis(500);
 
 /// How to open a database.
 pub(crate) struct Options<'a> {
     pub(crate) url: &'a PgUrl,
+    /// The server of the own site, if reads are to go there.
+    pub(crate) local: Option<&'a PgUrl>,
     pub(crate) pool: NonZeroUsize,
     pub(crate) committers: NonZeroUsize,
     pub(crate) node: &'a str,
@@ -60,9 +52,12 @@ pub(crate) struct Engine {
     queues: Vec<async_channel::Sender<Box<dyn Job>>>,
     /// The next committer for a work that does not care.
     next: AtomicUsize,
-    pool: ReadPool,
+    pools: Pools,
     reads: Arc<Semaphore>,
     horizon: watch::Receiver<Positions>,
+    /// Weak: the publisher ends when the committers and the poll do.
+    reports: mpsc::WeakSender<Report>,
+    hints: Mutex<Option<mpsc::Receiver<Hint>>>,
     tasks: Mutex<Tasks>,
 }
 
@@ -77,8 +72,10 @@ struct Tasks {
 pub(super) struct Shared {
     pub(super) connector: Connector,
     pub(super) owner: String,
-    pool: ReadPool,
+    pub(super) pools: Pools,
     reports: mpsc::Sender<Report>,
+    /// Somebody waits for what another node wrote: whichever committer is idle looks.
+    pub(super) looks: async_channel::Receiver<()>,
 }
 
 impl Shared {
@@ -89,7 +86,7 @@ impl Shared {
 
     /// Gives up all pooled connections: their server no longer is what we took it for.
     pub(super) fn drop_pool(&self) {
-        self.pool.drop_all();
+        self.pools.distrust_primary();
     }
 }
 
@@ -99,22 +96,35 @@ impl Engine {
         schemas: &[&'static Schema],
         feed: mpsc::Sender<Commit>,
     ) -> Result<Self> {
-        let connector = Connector::new(options.url, &format!("haechi {}", options.node))?;
+        let application = format!("haechi {}", options.node);
+        let connector = Connector::new(options.url, &application, Wanted::Primary)?;
         let client = connector.connect().await?;
         migrate::check(&client).await?;
         migrate::migrate(&client, schemas).await?;
         let count = options.committers.get();
         let lanes = claim::lease(&client, options.node, true, count).await?;
-        let start = claim::snapshot(&client).await?;
+        let first = lanes.first().ok_or(StoreError::Fenced)?;
+        let start = claim::look(&client, first).await?.ok_or(StoreError::Fenced)?;
 
         let (horizon_sender, horizon) = watch::channel(start.clone());
         let (reports, receiver) = mpsc::channel(REPORTS_MAX.max(count));
-        let pool = ReadPool::new(connector.clone(), options.pool.get())?;
+        let (ask, looks) = async_channel::bounded(1);
+        let primary = ReadPool::new(connector.clone(), options.pool.get())?;
+        let own = match options.local {
+            None => None,
+            Some(url) => {
+                let connector = Connector::new(url, &application, Wanted::Any)?;
+                Some(ReadPool::new(connector, options.pool.get())?)
+            }
+        };
+        let pools = Pools::new(own, primary, horizon.clone(), ask);
+        let (hints, told) = mpsc::channel(HINTS_MAX);
         let shared = Arc::new(Shared {
             connector,
             owner: options.node.to_owned(),
-            pool: pool.clone(),
-            reports,
+            pools: pools.clone(),
+            reports: reports.clone(),
+            looks,
         });
         let mut tasks = Tasks::default();
         let mut queues = Vec::with_capacity(count);
@@ -125,15 +135,17 @@ impl Engine {
             let committer = Committer::new(shared.clone(), receiver, lane);
             tasks.committers.push(tokio::spawn(committer.run()));
         }
-        let publisher = Publisher::new(start, horizon_sender, feed);
+        let publisher = Publisher::new(start, horizon_sender, feed, hints, pools.clone());
         tasks.publisher = Some(tokio::spawn(publisher.run(receiver)));
-        tasks.poll = Some(tokio::spawn(poll(shared)));
+        tasks.poll = Some(tokio::spawn(poll(shared, horizon.clone())));
         Ok(Self {
             queues,
             next: AtomicUsize::new(0),
-            pool,
+            pools,
             reads: Arc::new(Semaphore::new(READS_MAX)),
             horizon,
+            reports: reports.downgrade(),
+            hints: Mutex::new(Some(told)),
             tasks: Mutex::new(tasks),
         })
     }
@@ -166,9 +178,9 @@ impl Engine {
 
     pub(crate) fn read(&self, mut job: Box<dyn Job>) -> Result<()> {
         let permit = self.reads.clone().try_acquire_owned().map_err(|_| StoreError::Overloaded)?;
-        let pool = self.pool.clone();
+        let pools = self.pools.clone();
         tokio::spawn(async move {
-            let outcome = pool.read(job.as_mut()).await;
+            let outcome = pools.read(job.as_mut()).await;
             drop(permit);
             job.answer(outcome);
         });
@@ -177,6 +189,22 @@ impl Engine {
 
     pub(crate) fn horizon(&self) -> watch::Receiver<Positions> {
         self.horizon.clone()
+    }
+
+    /// What this node tells the others, once.
+    pub(crate) fn hints(&self) -> Option<mpsc::Receiver<Hint>> {
+        self.hints.lock().take()
+    }
+
+    pub(crate) fn is_stale(&self) -> bool {
+        self.pools.is_stale()
+    }
+
+    /// What another node tells. Dropped when the publisher is busy: it then looks for itself.
+    pub(crate) fn hear(&self, hint: Hint) {
+        if let Some(reports) = self.reports.upgrade() {
+            let _ = reports.try_send(Report::Heard(hint));
+        }
     }
 
     /// Commits what is queued, gives the lanes back, and ends.
@@ -195,7 +223,7 @@ impl Engine {
         if let Some(publisher) = tasks.publisher {
             let _ = publisher.await;
         }
-        self.pool.pool.close();
+        self.pools.close();
     }
 
     /// Stops as a killed process would: in the middle of everything, lanes still leased.
@@ -207,7 +235,7 @@ impl Engine {
             task.abort();
             let _ = task.await;
         }
-        self.pool.pool.close();
+        self.pools.close();
     }
 }
 
@@ -224,113 +252,20 @@ fn closing() -> StoreError {
     StoreError::Unavailable("the store is closing".to_owned())
 }
 
-/// Finds what other nodes did while we were quiet.
-async fn poll(shared: Arc<Shared>) {
+/// Finds what other nodes did while we were quiet, and has it confirmed.
+async fn poll(shared: Arc<Shared>, horizon: watch::Receiver<Positions>) {
     let mut every = tokio::time::interval(POLL_EVERY);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         every.tick().await;
-        let seen = async { claim::snapshot(&*shared.pool.get().await?).await };
-        match timeout(READ_TIMEOUT, seen).await {
-            Ok(Ok(seen)) => shared.report(Report::Seen(seen)).await,
+        match timeout(POLL_TIMEOUT, shared.pools.snapshot()).await {
+            Ok(Ok(seen)) => {
+                if !horizon.borrow().reaches(&seen) {
+                    shared.pools.ask_for_a_look();
+                }
+            }
             Ok(Err(error)) => tracing::debug!(%error, "no look at the lanes"),
             Err(_) => tracing::debug!("no look at the lanes: the server is silent"),
         }
-    }
-}
-
-/// Connections for reads.
-#[derive(Clone)]
-struct ReadPool {
-    pool: Pool,
-    /// Connections older than this are not used again.
-    distrust_before: Arc<Mutex<Option<Instant>>>,
-}
-
-impl ReadPool {
-    fn new(connector: Connector, size: usize) -> Result<Self> {
-        let distrust_before = Arc::new(Mutex::new(None));
-        let distrusted = Arc::clone(&distrust_before);
-        let manager = Manager::from_connect(
-            tokio_postgres::Config::new(),
-            connector,
-            ManagerConfig::default(),
-        );
-        let pool = Pool::builder(manager)
-            .max_size(size)
-            .runtime(Runtime::Tokio1)
-            .wait_timeout(Some(POOL_WAIT))
-            .create_timeout(Some(CONNECT_TIMEOUT))
-            .recycle_timeout(Some(CONNECT_TIMEOUT))
-            .pre_recycle(Hook::sync_fn(move |_, metrics| {
-                if distrusted.lock().is_some_and(|before| metrics.created < before) {
-                    return Err(HookError::message("its server went away"));
-                }
-                Ok(())
-            }))
-            .build()
-            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        Ok(Self { pool, distrust_before })
-    }
-
-    async fn get(&self) -> Result<Object> {
-        self.pool.get().await.map_err(|error| match error {
-            PoolError::Timeout(deadpool_postgres::TimeoutType::Wait) => StoreError::Overloaded,
-            PoolError::Backend(error) => StoreError::Unavailable(describe(&error)),
-            PoolError::Closed => closing(),
-            other => StoreError::Unavailable(other.to_string()),
-        })
-    }
-
-    fn drop_all(&self) {
-        *self.distrust_before.lock() = Some(Instant::now());
-        self.pool.retain(|_, _| false);
-    }
-
-    /// One read in one snapshot; again with another connection when the first turns out to be dead.
-    async fn read(&self, job: &mut dyn Job) -> Result<()> {
-        let waited = job.age();
-        for _ in 0..READ_TRIES {
-            if job.abandoned() {
-                break;
-            }
-            let (outcome, fault) = self.read_once(job, waited).await;
-            if fault < Fault::Lost {
-                return outcome;
-            }
-        }
-        self.read_once(job, waited).await.0
-    }
-
-    /// `BEGIN` travels with the first statement, the end with whatever comes next: a read of one
-    /// statement is one round trip.
-    async fn read_once(&self, job: &mut dyn Job, waited: Duration) -> (Result<()>, Fault) {
-        let client = match self.get().await {
-            Ok(client) => client,
-            Err(error) => return (Err(error), Fault::None),
-        };
-        let started = Instant::now();
-        send_ahead(&client, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
-        let faults = Faults::default();
-        let mut tx = Tx::new(Conn::Pg(Session::new(&client, &faults)), None);
-        let outcome = timeout(READ_TIMEOUT, job.run(&mut tx)).await;
-        meter::work(job.name(), waited, started.elapsed());
-        let fault = faults.worst();
-        let outcome = match outcome {
-            Ok(outcome) if fault < Fault::Lost => {
-                send_ahead(&client, "ROLLBACK");
-                outcome
-            }
-            Ok(outcome) => {
-                // The others have most likely lost their server too.
-                self.drop_all();
-                outcome
-            }
-            Err(_) => {
-                drop(Object::take(client));
-                Err(StoreError::Unavailable(format!("{} took too long", job.name())))
-            }
-        };
-        (outcome, fault)
     }
 }

@@ -7,18 +7,19 @@ use std::{
 };
 
 use deadpool_postgres::ClientWrapper;
-use futures_util::future::{join, join_all, join3};
+use futures_util::future::{join, join_all, join3, join4};
 use haechi_base::Positions;
 use tokio::time::timeout;
-use tokio_postgres::{Error, error::SqlState};
+use tokio_postgres::{Error, error::SqlState, types::ToSql};
 
 use super::{
-    claim::{ADVANCE, Lane, SNAPSHOT, positions},
+    claim::{ADVANCE, KEEP_NOTES, Lane, SNAPSHOT, positions},
     fault::{Fault, Faults, describe},
     session::{Session, send_ahead},
 };
 use crate::{
     LockKey, Note, Result, StoreError,
+    hint::encode_notes,
     tx::{Conn, LaneCursor, Tx},
     work::Job,
 };
@@ -58,7 +59,7 @@ pub(super) enum Ended {
     /// The lane has passed to another owner; nothing was committed.
     Fenced,
     /// The answer to the commit was lost.
-    InDoubt { end: i64, reason: String },
+    InDoubt(String),
     /// The server refused for a reason that another try does not mend; nothing was committed.
     Refused(StoreError),
 }
@@ -90,9 +91,8 @@ pub(super) async fn run(
     if timeout(RUN_TIMEOUT, works).await.is_err() {
         return Ended::Lost("a group took too long".to_owned());
     }
-    let announces = slots.iter().any(|slot| !slot.notes.is_empty());
     if group.faults.worst() == Fault::None {
-        return group.commit(announces).await;
+        return group.commit(&announced(slots)).await;
     }
     let refused = || slots.iter().find_map(|slot| slot.outcome.clone().err());
     match group.faults.worst() {
@@ -108,6 +108,13 @@ pub(super) async fn run(
             }
         }
     }
+}
+
+/// What the works announced, as it is kept; empty when that is nothing.
+fn announced(slots: &[Slot]) -> Vec<u8> {
+    let mut notes: Vec<Note> = slots.iter().flat_map(|slot| slot.notes.iter().cloned()).collect();
+    notes.sort_unstable_by_key(|note| note.pos);
+    if notes.is_empty() { Vec::new() } else { encode_notes(&notes) }
 }
 
 struct Group<'a> {
@@ -188,16 +195,24 @@ impl Group<'_> {
         }
     }
 
-    /// Moves the lane, commits, and looks where all lanes are now: one round trip.
-    async fn commit(&self, announces: bool) -> Ended {
+    /// Moves the lane, keeps what was announced, looks where all lanes are, and commits: one round
+    /// trip.
+    ///
+    /// The look comes before the commit, so that the commit's answer confirms what was seen: a server
+    /// that is cut off from its standbys shows what it may yet lose, but answers no commit.
+    async fn commit(&self, notes: &[u8]) -> Ended {
+        let announces = !notes.is_empty();
         // Places that only failed works took are not used up: a lane must not move without somebody
         // telling the publisher.
         let end = if announces { self.end.load(Ordering::Relaxed) } else { self.lane.pos };
-        let prepared =
-            join(self.client.prepare_cached(ADVANCE), self.client.prepare_cached(SNAPSHOT));
-        let (advance, snapshot) = match timeout(RUN_TIMEOUT, prepared).await {
-            Ok((Ok(advance), Ok(snapshot))) => (advance, snapshot),
-            Ok((Err(error), _) | (_, Err(error))) => {
+        let prepared = join3(
+            self.client.prepare_cached(ADVANCE),
+            self.client.prepare_cached(KEEP_NOTES),
+            self.client.prepare_cached(SNAPSHOT),
+        );
+        let (advance, keep, snapshot) = match timeout(RUN_TIMEOUT, prepared).await {
+            Ok((Ok(advance), Ok(keep), Ok(snapshot))) => (advance, keep, snapshot),
+            Ok((Err(error), ..) | (_, Err(error), _) | (.., Err(error))) => {
                 return Ended::Lost(describe(&error));
             }
             Err(_) => {
@@ -205,29 +220,35 @@ impl Group<'_> {
             }
         };
         let (key, epoch) = (self.lane.key(), self.lane.epoch);
-        let args: [&(dyn tokio_postgres::types::ToSql + Sync); 3] = [&end, &key, &epoch];
-        let answers = join3(
+        let args: [&(dyn ToSql + Sync); 3] = [&end, &key, &epoch];
+        let kept: [&(dyn ToSql + Sync); 4] = [&key, &self.lane.pos, &end, &notes];
+        let answers = join4(
             self.client.query_one(&advance, &args),
-            self.client.batch_execute("COMMIT"),
+            async { if announces { self.client.execute(&keep, &kept).await } else { Ok(0) } },
             async {
                 if announces { self.client.query(&snapshot, &[]).await } else { Ok(Vec::new()) }
             },
+            self.client.batch_execute("COMMIT"),
         );
         match timeout(COMMIT_TIMEOUT, answers).await {
-            Err(_) => Ended::InDoubt { end, reason: "the server is silent".to_owned() },
-            Ok((advanced, committed, seen)) => {
-                let told = told(advanced.err().as_ref(), committed.err().as_ref());
+            Err(_) => Ended::InDoubt("the server is silent".to_owned()),
+            Ok((advanced, kept, seen, committed)) => {
+                // A failure before the commit turns it into a rollback, which is no error of its own.
+                let (seen, unseen) = match seen {
+                    Ok(rows) => (Some(rows).filter(|_| announces), None),
+                    Err(error) => (None, Some(error)),
+                };
+                let before = advanced.err().or(kept.err()).or(unseen);
+                let told = told(before.as_ref(), committed.err().as_ref());
                 match told {
                     Told::Committed => {
-                        // Without the snapshot the horizon follows with the next one.
-                        let seen = seen.ok().filter(|_| announces);
                         Ended::Committed { end, seen: seen.map(|rows| positions(&rows)) }
                     }
                     Told::Fenced => Ended::Fenced,
                     Told::Collided => Ended::Collided,
                     Told::Refused(error) => Ended::Refused(error),
                     Told::Lost(reason) => Ended::Lost(reason),
-                    Told::InDoubt(reason) => Ended::InDoubt { end, reason },
+                    Told::InDoubt(reason) => Ended::InDoubt(reason),
                 }
             }
         }

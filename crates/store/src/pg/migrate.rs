@@ -55,8 +55,9 @@ pub(super) async fn migrate(client: &ClientWrapper, schemas: &[&'static Schema])
         "CREATE TABLE IF NOT EXISTS schema_migration (
             module TEXT NOT NULL, name TEXT NOT NULL, checksum TEXT NOT NULL,
             PRIMARY KEY (module, name));
-         {};",
-        claim::TABLE
+         {}; {};",
+        claim::TABLE,
+        claim::NOTES_TABLE
     );
     run("base tables", client.batch_execute(&base)).await?;
     let rows =

@@ -8,8 +8,10 @@
 //!    one round trip, then the works, side by side where they have nothing in common. If one fails
 //!    after it has changed something, all run again, one by one, with savepoints.
 //! 3. In one more round trip it moves its lane (which fails if the lane is no longer its own),
-//!    commits, and reads where all lanes now stand.
-//! 4. The [`publisher`] brings these readings in order, tells the feed, and answers the callers.
+//!    reads where all lanes now stand, and commits.
+//! 4. The [`publisher`] brings these readings together, tells the feed, and answers the callers.
+//!
+//! Reads go to the server of the own site, if there is one; see [`pools`] for what holds them back.
 //!
 //! When the answer to a commit is lost, the committer takes its lane again over a new connection.
 //! That waits for what the old one still holds and shuts out what it may yet send; then the lane's
@@ -24,6 +26,7 @@ mod engine;
 mod fault;
 mod group;
 mod migrate;
+mod pools;
 mod publisher;
 mod session;
 mod value;
@@ -36,7 +39,7 @@ pub(crate) use value::PgInt;
 /// A connection of its own, for tests that look behind the engine's back.
 #[cfg(feature = "testing")]
 pub(crate) async fn connect(url: &PgUrl) -> crate::Result<deadpool_postgres::ClientWrapper> {
-    connect::Connector::new(url, "haechi test")?.connect().await
+    connect::Connector::new(url, "haechi test", connect::Wanted::Primary)?.connect().await
 }
 
 /// Migrates and takes no lane.

@@ -10,7 +10,10 @@ use super::{
     fault::{Fault, Faults, statement_error},
     value::Bound,
 };
-use crate::{FromRow, Result, Row, Sql, StoreError, Value, row::Inner};
+use crate::{
+    FromRow, Result, Row, Sql, StoreError, Value,
+    row::{Inner, Tide},
+};
 
 /// Rows of arguments under way at once in [`Session::exec_many`]: bounds the memory for them.
 const PIPELINE_ROWS_MAX: usize = 1_024;
@@ -19,11 +22,17 @@ const PIPELINE_ROWS_MAX: usize = 1_024;
 pub(crate) struct Session<'a> {
     client: &'a ClientWrapper,
     faults: &'a Faults,
+    tide: Option<&'a Tide>,
 }
 
 impl<'a> Session<'a> {
     pub(super) fn new(client: &'a ClientWrapper, faults: &'a Faults) -> Self {
-        Self { client, faults }
+        Self { client, faults, tide: None }
+    }
+
+    /// Notes in `tide` which positions are read.
+    pub(super) fn noting(self, tide: &'a Tide) -> Self {
+        Self { tide: Some(tide), ..self }
     }
 
     pub(crate) async fn exec(&mut self, sql: &'static Sql, args: &[Value<'_>]) -> Result<u64> {
@@ -108,7 +117,8 @@ impl<'a> Session<'a> {
         while let Some(row) = rows.next().await {
             let row = row.map_err(|error| self.failed(sql, &error))?;
             if outcome.is_ok() {
-                outcome = on_row(&Row { statement: sql.name, inner: Inner::Pg(&row) });
+                outcome =
+                    on_row(&Row { statement: sql.name, inner: Inner::Pg(&row), tide: self.tide });
             }
         }
         outcome

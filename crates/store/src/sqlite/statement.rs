@@ -112,7 +112,7 @@ fn each(
     let mut more = true;
     while let Some(row) = rows.next().map_err(|error| driver(sql, &error))? {
         if more {
-            more = on_row(&Row { statement: sql.name, inner: Inner::Sqlite(row) })?;
+            more = on_row(&Row { statement: sql.name, inner: Inner::Sqlite(row), tide: None })?;
         }
         // A changing statement must be run to its end, or SQLite undoes the rest of it.
         if !more && !returning {

@@ -95,6 +95,7 @@ impl Writer {
             let _ = self.feed.blocking_send(Commit {
                 horizon: positions,
                 notes: done.notes,
+                heard: Vec::new(),
                 foreign: Vec::new(),
             });
         }

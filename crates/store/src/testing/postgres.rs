@@ -48,6 +48,7 @@ impl Database {
     pub(super) fn config(&self, node: &str) -> DbConfig {
         DbConfig::Postgres {
             url: url_of(&self.server, &self.name),
+            local: None,
             pool: NonZeroUsize::new(4).expect("4 is not 0"),
             committers: NonZeroUsize::new(2).expect("2 is not 0"),
             node: node.to_owned(),
