@@ -6,6 +6,7 @@
 mod bench;
 mod cargo;
 mod install;
+mod nats;
 mod postgres;
 mod run;
 mod shell;

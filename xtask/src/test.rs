@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use crate::{
     cargo::{self, cargo},
-    install, postgres, shell, tidy,
+    install, nats, postgres, shell, tidy,
 };
 
 /// The real clients' own runner, called once everything else ran.
@@ -31,14 +31,17 @@ pub(crate) fn ci() -> Result<()> {
     steps.finish()
 }
 
-/// Runs the command in `words` with a cluster of its own, named by `HAECHI_TEST_POSTGRES`.
+/// Runs the command in `words` with a cluster of its own, named by `HAECHI_TEST_POSTGRES`, and with
+/// the NATS server that tests start, named by `HAECHI_TEST_NATS`.
 pub(crate) fn with_postgres(words: &[String]) -> Result<()> {
     let [program, args @ ..] = words else {
         bail!("say which command to run, such as `cargo test -p haechi-store`");
     };
     install::ensure(&[install::POSTGRES])?;
     let cluster = postgres::Cluster::start()?;
-    shell::run(Command::new(program).args(args).env("HAECHI_TEST_POSTGRES", cluster.url()))
+    let mut command = Command::new(program);
+    command.args(args).env(nats::VARIABLE, nats::program()?);
+    shell::run(command.env("HAECHI_TEST_POSTGRES", cluster.url()))
 }
 
 fn run_test_steps(steps: &mut Steps) -> Result<()> {
@@ -62,6 +65,7 @@ fn run_test_steps(steps: &mut Steps) -> Result<()> {
         let mut test = cargo(&["test", "--workspace", "--no-fail-fast"]);
         // A target folder that another clone filled would have snapshots looked for there.
         test.env("INSTA_WORKSPACE_ROOT", cargo::workspace_root());
+        test.env(nats::VARIABLE, nats::program()?);
         shell::run(test.env("HAECHI_TEST_POSTGRES", &url))
     });
     if clients {

@@ -62,6 +62,15 @@ impl IgnoredCache {
         Self { lists, changes: AtomicU64::new(0) }
     }
 
+    /// Another node wrote account data: of this user, or of anybody.
+    pub(crate) fn forget(&self, user: Option<UserNid>) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        match user {
+            Some(user) => self.lists.invalidate(&user),
+            None => self.lists.invalidate_all(),
+        }
+    }
+
     /// Takes note that an entry of a user's account data was written.
     pub(crate) fn written(&self, user: UserNid, kind: &str) {
         if kind == KIND {

@@ -32,7 +32,7 @@ mod watch;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use haechi_base::{Clock, UserNid};
-use haechi_store::{Db, Schema, schema};
+use haechi_store::{Change, Commit, Db, Schema, schema};
 use parking_lot::Mutex;
 use ruma::{OwnedServerName, ServerName};
 
@@ -94,6 +94,21 @@ struct Inner {
 }
 
 impl Accounts {
+    /// Forgets what memory holds of what other nodes changed; to be called before anybody is told.
+    pub fn hear(&self, commit: &Commit) {
+        if !commit.foreign.is_empty() {
+            self.0.watch.tokens.forget(None);
+            self.0.ignored.forget(None);
+        }
+        for note in &commit.heard {
+            match note.change {
+                Change::Sessions(user) => self.0.watch.tokens.forget(Some(user)),
+                Change::AccountData(user) => self.0.ignored.forget(Some(user)),
+                _ => {}
+            }
+        }
+    }
+
     /// Opens the accounts in `db`. To be called once: a second cache would not hear of the first
     /// one's logouts. `hooks` keeps what others store for devices in step.
     pub fn new(

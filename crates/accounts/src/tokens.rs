@@ -9,7 +9,7 @@ use std::{
 };
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use haechi_base::Millis;
+use haechi_base::{Millis, UserNid};
 use moka::sync::Cache;
 
 use crate::{Session, limits};
@@ -79,6 +79,7 @@ impl TokenCache {
         let entries = Cache::builder()
             .max_capacity(limits::TOKENS_CACHED_MAX)
             .time_to_live(limits::TOKEN_CACHED)
+            .support_invalidation_closures()
             .build();
         Self { entries, revocations: AtomicU64::new(0) }
     }
@@ -108,6 +109,14 @@ impl TokenCache {
         entry
     }
 
+    /// Some sessions ended on another node: of this user, or of anybody.
+    pub(crate) fn forget(&self, user: Option<UserNid>) {
+        self.revocations.fetch_add(1, Ordering::SeqCst);
+        let Some(user) = user else { return self.entries.invalidate_all() };
+        // Refused only where the cache was made without support for it.
+        let _ = self.entries.invalidate_entries_if(move |_, entry| entry.session.user == user);
+    }
+
     pub(crate) fn revoke(&self, hashes: &[TokenHash]) {
         self.revocations.fetch_add(1, Ordering::SeqCst);
         for hash in hashes {
@@ -118,7 +127,6 @@ impl TokenCache {
 
 #[cfg(test)]
 mod tests {
-    use haechi_base::UserNid;
     use ruma::{device_id, user_id};
 
     use super::*;

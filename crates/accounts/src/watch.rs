@@ -3,7 +3,7 @@
 use std::{future::Future, pin::Pin, sync::Arc};
 
 use haechi_base::UserNid;
-use haechi_store::{Result, Tx};
+use haechi_store::{Change, Result, Tx};
 
 use crate::{store::accounts::Gone, tokens::TokenCache};
 
@@ -36,14 +36,12 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    pub(crate) async fn in_tx(
-        &self,
-        tx: &mut Tx<'_>,
-        user: UserNid,
-        devices: &[String],
-    ) -> Result<()> {
+    pub(crate) async fn in_tx(&self, tx: &mut Tx<'_>, user: UserNid, gone: &Gone) -> Result<()> {
+        if !gone.tokens.is_empty() {
+            tx.announce(Change::Sessions(user))?;
+        }
         match &self.hooks {
-            Some(hooks) if !devices.is_empty() => hooks.deleted(tx, user, devices).await,
+            Some(hooks) if !gone.devices.is_empty() => hooks.deleted(tx, user, &gone.devices).await,
             _ => Ok(()),
         }
     }

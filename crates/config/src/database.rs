@@ -16,6 +16,7 @@ use crate::{Problem, Secret};
 pub struct Database {
     url: Secret,
     password_file: Option<PathBuf>,
+    local_url: Option<Secret>,
     /// Most connections to PostgreSQL, or reading threads on SQLite.
     pub connections_max: usize,
     /// Groups of writes that are committed at the same time on PostgreSQL.
@@ -28,7 +29,12 @@ pub enum DatabaseTarget {
     /// The database file of SQLite.
     Sqlite(PathBuf),
     /// The URL of PostgreSQL, with its password and possibly several hosts.
-    Postgres(Secret),
+    Postgres {
+        /// The cluster.
+        url: Secret,
+        /// The server of the own site.
+        local: Option<Secret>,
+    },
 }
 
 impl Database {
@@ -41,42 +47,57 @@ impl Database {
             None => {}
         }
         let Some(file) = &self.password_file else {
-            return Ok(DatabaseTarget::Postgres(self.url.clone()));
+            return Ok(DatabaseTarget::Postgres {
+                url: self.url.clone(),
+                local: self.local_url.clone(),
+            });
         };
         let password = fs::read_to_string(file).map_err(|error| {
             Problem(format!("`database.password_file`: cannot read {}: {error}", file.display()))
         })?;
-        let url = with_password(url, password.trim_end_matches(['\r', '\n']));
-        Ok(DatabaseTarget::Postgres(Secret::new(url)))
+        let password = password.trim_end_matches(['\r', '\n']);
+        let with_password = |url: &str| Secret::new(with_password(url, password));
+        let local = self.local_url.as_ref().map(|url| with_password(url.expose()));
+        Ok(DatabaseTarget::Postgres { url: with_password(url), local })
     }
 
     pub(crate) fn validate(&self, problems: &mut Vec<Problem>) {
         let mut wrong = |text: &str| problems.push(Problem(text.to_owned()));
         let url = self.url.expose();
         if url.starts_with("sqlite:") {
+            if self.local_url.is_some() {
+                wrong("`database.local_url` is set, but SQLite is one file: remove it");
+            }
             if self.password_file.is_some() {
                 wrong("`database.password_file` is set, but SQLite has no passwords: remove it");
             }
             return;
         }
+        self.check_postgres("database.url", url, problems);
+        if let Some(local) = &self.local_url {
+            self.check_postgres("database.local_url", local.expose(), problems);
+        }
+    }
+
+    fn check_postgres(&self, key: &str, url: &str, problems: &mut Vec<Problem>) {
+        let mut wrong = |text: String| problems.push(Problem(text));
         let rest = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://"));
         let Some(rest) = rest else {
-            wrong(
-                "`database.url` must start with `sqlite:` or `postgres://`, for example \
-                 `postgres://haechi@db1,db2/haechi`",
-            );
-            return;
+            let or_file = if key == "database.url" { "`sqlite:` or " } else { "" };
+            return wrong(format!(
+                "`{key}` must start with {or_file}`postgres://`, for example \
+                 `postgres://haechi@db1,db2/haechi`"
+            ));
         };
         let (authority, name) = rest.split_once('/').unwrap_or((rest, ""));
         let (user, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
         if user.is_empty() || hosts.is_empty() || name.split('?').next() == Some("") {
-            wrong(
-                "`database.url` must name user, host and database: \
-                 `postgres://haechi@db1,db2/haechi`",
-            );
+            wrong(format!(
+                "`{key}` must name user, host and database: `postgres://haechi@db1,db2/haechi`"
+            ));
         }
         if user.contains(':') && self.password_file.is_some() {
-            wrong("both `database.url` and `database.password_file` give a password: drop one");
+            wrong(format!("both `{key}` and `database.password_file` give a password: drop one"));
         }
     }
 }

@@ -151,6 +151,15 @@ pub const KEYS: &[Key] = &[
         "\"/run/secrets/haechi-database\"",
         "A file with the password for PostgreSQL, so that the URL needs none.",
     ),
+    Key {
+        path: "database.local_url",
+        kind: Kind::Text,
+        default: None,
+        example: "\"postgres://haechi@db.a.haechi.example/haechi\"",
+        secrecy: Secrecy::UrlPassword,
+        about: "With several sites: the PostgreSQL server of this site, whether it is the primary or \
+                follows it. Reads go there; what is written goes to the primary, by database.url.",
+    },
     key(
         "database.connections_max",
         Kind::Integer(2, 1_000),
@@ -163,6 +172,20 @@ pub const KEYS: &[Key] = &[
         "4",
         "How many groups of writes one server commits at the same time on PostgreSQL. SQLite always \
          has one.",
+    ),
+    key(
+        "bus.nats",
+        Kind::Texts,
+        "[]",
+        "With several servers on one database: the NATS servers by which they tell one another what \
+         is new, as nats://host:4222 or tls://host:4222, that of the own site first. Without it they \
+         look into the database twice a second.",
+    ),
+    unset(
+        "bus.token_file",
+        Kind::Text,
+        "\"/run/secrets/haechi-nats\"",
+        "A file with the token that the NATS servers ask for.",
     ),
     key(
         "rate_limits.enabled",

@@ -11,7 +11,7 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::{Database, DatabaseTarget, Problem, Turn};
+use crate::{Database, DatabaseTarget, Problem, Secret, Turn};
 
 /// The whole configuration, checked.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -35,6 +35,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpAddr>,
     /// Where the truth is kept.
     pub database: Database,
+    /// How servers on one database tell one another what is new.
+    pub bus: Bus,
     /// How often one user or address may do something.
     pub rate_limits: RateLimits,
     /// Whether users are told who is online.
@@ -107,6 +109,26 @@ fn is_server_name(name: &str) -> bool {
         }
     };
     port_fits && host_fits && name.len() <= 230
+}
+
+/// How servers on one database tell one another what is new.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bus {
+    /// The NATS servers, that of the own site first; none: the database is polled.
+    pub nats: Vec<String>,
+    token_file: Option<PathBuf>,
+}
+
+impl Bus {
+    /// The token that the servers ask for, read from its file.
+    pub fn token(&self) -> Result<Option<Secret>, Problem> {
+        let Some(file) = &self.token_file else { return Ok(None) };
+        let token = std::fs::read_to_string(file).map_err(|error| {
+            Problem(format!("`bus.token_file`: cannot read {}: {error}", file.display()))
+        })?;
+        Ok(Some(Secret::new(token.trim().to_owned())))
+    }
 }
 
 /// Who may register.

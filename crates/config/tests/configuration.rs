@@ -114,7 +114,7 @@ fn passwords_are_never_shown_nor_given_as_flags() {
     assert!(!format!("{:?}", loaded.config).contains("hunter2"));
     assert_eq!(
         loaded.config.database_target().unwrap(),
-        DatabaseTarget::Postgres(Secret::new(url))
+        DatabaseTarget::Postgres { url: Secret::new(url), local: None }
     );
     let flags = [("server_name", "a.example".into()), ("database.url", url.into())];
     let text = problem(load(None, [], &flags));

@@ -68,6 +68,15 @@ impl<V: Clone> DeviceCache<V> {
         slot.devices += 1;
     }
 
+    pub(crate) fn forget_all(&self) {
+        for slot in &self.slots {
+            let mut slot = slot.lock();
+            slot.generation += 1;
+            slot.users.clear();
+            slot.devices = 0;
+        }
+    }
+
     pub(crate) fn forget(&self, user: UserNid, device: &str) {
         let mut slot = self.slot(user).lock();
         slot.generation += 1;

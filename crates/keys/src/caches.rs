@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use haechi_base::UserNid;
+use haechi_store::{Change, Commit};
 
 use crate::{KeyCounts, cache::DeviceCache};
 
@@ -16,6 +17,22 @@ pub(crate) struct Caches {
 impl Caches {
     pub(crate) fn new() -> Self {
         Self { counts: DeviceCache::new(), empty_mailboxes: DeviceCache::new() }
+    }
+
+    /// Forgets what other nodes changed.
+    pub(crate) fn hear(&self, commit: &Commit) {
+        if !commit.foreign.is_empty() {
+            self.counts.forget_all();
+            self.empty_mailboxes.forget_all();
+            return;
+        }
+        for note in &commit.heard {
+            match &note.change {
+                Change::ToDevice(user, device) => self.empty_mailboxes.forget(*user, device),
+                Change::DeviceKeys(user, device) => self.counts.forget(*user, device),
+                _ => {}
+            }
+        }
     }
 
     pub(crate) fn forget(&self, user: UserNid, device: &str) {

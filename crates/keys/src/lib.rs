@@ -33,7 +33,7 @@ use std::sync::Arc;
 
 use haechi_accounts::{DeviceHooks, HookFuture};
 use haechi_base::{Clock, UserNid};
-use haechi_store::{Db, Schema, Tx, schema};
+use haechi_store::{Commit, Db, Schema, Tx, schema};
 
 use caches::Caches;
 pub use error::{KeysError, Result};
@@ -56,6 +56,11 @@ pub struct Keys {
 }
 
 impl Keys {
+    /// Forgets what memory holds of what other nodes changed; to be called before anybody is told.
+    pub fn hear(&self, commit: &Commit) {
+        self.caches.hear(commit);
+    }
+
     /// Opens the keys in `db`. To be called once: a second cache would not hear of the first one's
     /// writes.
     pub fn new(db: Db, clock: Clock) -> Self {

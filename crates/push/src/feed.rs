@@ -47,7 +47,7 @@ impl Push {
         if !commit.foreign.is_empty() {
             self.0.book.forget_all();
         }
-        for note in &commit.notes {
+        for note in commit.notes.iter().chain(&commit.heard) {
             if let Change::AccountData(user) = note.change {
                 self.0.book.forget(user);
             }

@@ -61,7 +61,7 @@ pub use relations::{Reader, Related, ThreadPage, ThreadToken};
 pub use reports::Report;
 pub use room::{Recent, Room, Snapshot};
 pub use search::{Hit, SearchOrder, SearchPage, SearchQuery, SearchToken};
-pub use typing::Typing;
+pub use typing::{Said, Typing};
 pub use unread::Unread;
 pub use visibility::Stay;
 

@@ -10,7 +10,7 @@ use std::{
 
 use haechi_base::RoomNid;
 use haechi_matrix::{RoomVersion, auth::RoomAuth};
-use haechi_store::{Result as StoreResult, StoreError, Tx, Work, sql};
+use haechi_store::{Change, Commit, Result as StoreResult, StoreError, Tx, Work, sql};
 use moka::sync::Cache;
 use parking_lot::{Mutex, RwLock};
 use ruma::{OwnedRoomId, RoomId};
@@ -226,7 +226,30 @@ impl Rooms {
         self.0.cache.size()
     }
 
-    /// Forgets what memory holds after other nodes wrote: all rooms are read again when next used.
+    /// Forgets what memory holds of what other nodes changed; to be called before anybody is told.
+    pub fn hear(&self, commit: &Commit) {
+        if !commit.foreign.is_empty() {
+            return self.mark_stale();
+        }
+        for note in &commit.heard {
+            match note.change {
+                Change::Event(room) => self.with_kept(room, Room::mark_stale),
+                Change::Receipt(room, user) | Change::ReadState(room, user) => {
+                    self.with_kept(room, |room| room.reads.lock().forget(user));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn with_kept(&self, nid: RoomNid, act: impl FnOnce(&Room)) {
+        let room = self.0.cache.all.lock().get(&nid).and_then(Weak::upgrade);
+        if let Some(room) = room {
+            act(&room);
+        }
+    }
+
+    /// Forgets what memory holds of all rooms: they are read again when next used.
     pub fn mark_stale(&self) {
         for weak in self.0.cache.all.lock().values() {
             if let Some(room) = weak.upgrade() {

@@ -20,11 +20,27 @@ const CHANGES_MAX: usize = 1_024;
 pub struct Typing {
     rooms: Mutex<HashMap<RoomNid, Vec<(UserNid, Instant)>>>,
     changes: broadcast::Sender<RoomNid>,
+    said: broadcast::Sender<Said>,
+}
+
+/// What a client says of its user's typing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// Where.
+    pub room: RoomNid,
+    /// Who.
+    pub user: UserNid,
+    /// For how long from now; none when they have stopped.
+    pub timeout: Option<Duration>,
 }
 
 impl Default for Typing {
     fn default() -> Self {
-        Self { rooms: Mutex::default(), changes: broadcast::channel(CHANGES_MAX).0 }
+        Self {
+            rooms: Mutex::default(),
+            changes: broadcast::channel(CHANGES_MAX).0,
+            said: broadcast::channel(CHANGES_MAX).0,
+        }
     }
 }
 
@@ -34,8 +50,20 @@ impl Typing {
         self.changes.subscribe()
     }
 
+    /// Hears of everything that users of this node say of their typing, for the other nodes.
+    pub fn said(&self) -> broadcast::Receiver<Said> {
+        self.said.subscribe()
+    }
+
     /// The user types for the next `timeout`, or has stopped.
     pub fn set(&self, room: RoomNid, user: UserNid, timeout: Option<Duration>) {
+        // Nobody listening is fine.
+        let _ = self.said.send(Said { room, user, timeout });
+        self.hear(Said { room, user, timeout });
+    }
+
+    /// Takes what a user of another node says.
+    pub fn hear(&self, Said { room, user, timeout }: Said) {
         let mut rooms = self.rooms.lock();
         let users = rooms.entry(room).or_default();
         let before = users.len();

@@ -106,6 +106,12 @@ impl Reads {
         }
     }
 
+    /// The user has read elsewhere.
+    pub(crate) fn forget(&mut self, user: UserNid) {
+        self.users.remove(&user);
+        self.epoch += 1;
+    }
+
     pub(crate) fn clear(&mut self) {
         self.users.clear();
         self.epoch += 1;

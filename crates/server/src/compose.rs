@@ -7,6 +7,7 @@ use haechi_accounts::{AccountSettings, Accounts, DeviceHooks, Presence};
 use haechi_api_client::{App, FilterCache, Handles, RegistrationMode, Relays, Settings};
 use haechi_base::Clock;
 use haechi_blob::Blob;
+use haechi_bus::Bus;
 use haechi_config::{Config, DatabaseTarget, PushBadge, RateLimits, Registration};
 use haechi_http::{Rate, RateLimiter};
 use haechi_keys::Keys;
@@ -21,7 +22,7 @@ use tokio::sync::{
     watch,
 };
 
-use crate::admin::Office;
+use crate::{admin::Office, others};
 
 /// The tables of all crates, each after those it needs.
 const SCHEMAS: &[&Schema] = &[
@@ -39,6 +40,7 @@ pub(crate) struct Parts {
     pub(crate) keys: Keys,
     pub(crate) presence: Presence,
     pub(crate) media: Media,
+    pub(crate) bus: Bus,
     pub(crate) app: App,
 }
 
@@ -72,6 +74,7 @@ pub(crate) async fn compose(
     )
     .await
     .context("cannot set up push")?;
+    let bus = others::join(config, &db, &rooms)?;
     tokio::spawn(rooms.clone().keep_search_index(closing.clone()));
     let sync = Sync::start(
         &db,
@@ -95,7 +98,7 @@ pub(crate) async fn compose(
         media: media.clone(),
         filters: FilterCache::default(),
     });
-    Ok(Parts { db, accounts, keys, presence, media, app })
+    Ok(Parts { db, accounts, keys, presence, media, bus, app })
 }
 
 /// Commits that wait between push and sync.
@@ -151,11 +154,12 @@ async fn open(config: &Config, purpose: Purpose) -> anyhow::Result<(Db, Receiver
             let shown = path.display().to_string();
             (DbConfig::Sqlite { path, readers: connections }, shown)
         }
-        DatabaseTarget::Postgres(url) => {
+        DatabaseTarget::Postgres { url, local } => {
             let lanes = usize::from(config.database.lanes_per_node);
             let committers = if purpose == Purpose::Serve { lanes } else { 1 };
             let database = DbConfig::Postgres {
                 url: url.expose().into(),
+                local: local.as_ref().map(|url| url.expose().into()),
                 pool: connections,
                 committers: at_least_one(committers),
                 node: node_name(config, purpose),

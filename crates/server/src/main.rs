@@ -6,6 +6,7 @@ mod commands;
 mod compose;
 mod health;
 mod listen;
+mod others;
 
 use std::process::ExitCode;
 

@@ -34,8 +34,6 @@ pub enum Change {
     Presence(UserNid),
     /// Some of the user's sessions ended. Heard by no client: nodes forget the tokens that they know.
     Sessions(UserNid),
-    /// The user set or removed a pusher. Heard by no client: nodes forget whom they may have to push.
-    Pushers(UserNid),
 }
 
 /// A change and its place in a lane.

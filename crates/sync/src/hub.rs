@@ -14,7 +14,9 @@ use std::{
     time::Duration,
 };
 
+use haechi_accounts::Accounts;
 use haechi_base::{Clock, Millis, Positions, RoomNid, StreamPos, UserNid};
+use haechi_keys::Keys;
 use haechi_rooms::Rooms;
 use haechi_store::{Change, Commit, Db, Note};
 use parking_lot::Mutex;
@@ -43,6 +45,8 @@ pub(crate) struct Hub(Arc<Inner>);
 
 struct Inner {
     rooms: Rooms,
+    accounts: Accounts,
+    keys: Keys,
     clock: Clock,
     /// A number of this run of this node, to tell its typing serials from another's.
     run: u64,
@@ -109,12 +113,19 @@ pub(crate) struct News {
 
 impl Hub {
     /// Starts sorting the commits of `feed`.
-    pub(crate) fn start(db: &Db, rooms: Rooms, clock: Clock, feed: mpsc::Receiver<Commit>) -> Self {
+    pub(crate) fn start(
+        db: &Db,
+        (rooms, accounts, keys): (Rooms, Accounts, Keys),
+        clock: Clock,
+        feed: mpsc::Receiver<Commit>,
+    ) -> Self {
         let committed = db.horizon();
         let start = committed.borrow().clone();
         let inner = Inner {
             run: u64::try_from(clock.now().0).unwrap_or(0),
             rooms,
+            accounts,
+            keys,
             clock,
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             sorting: Mutex::new(start.clone()),
@@ -191,9 +202,12 @@ impl Hub {
         while let Some(commit) = feed.recv().await {
             let mut woken: HashMap<UserNid, Arc<Listener>> = HashMap::new();
             self.0.sorting.lock().clone_from(&commit.horizon);
+            // Before anybody is told: what this node keeps of it in memory is out of date.
+            self.0.rooms.hear(&commit);
+            self.0.accounts.hear(&commit);
+            self.0.keys.hear(&commit);
             if !commit.foreign.is_empty() {
                 // Another node wrote; whom it concerns is in the tables only.
-                self.0.rooms.mark_stale();
                 for shard in &self.0.shards {
                     for (user, listener) in &*shard.lock() {
                         listener.state.lock().reset(commit.horizon.clone());
@@ -201,7 +215,7 @@ impl Hub {
                     }
                 }
             }
-            for note in &commit.notes {
+            for note in commit.notes.iter().chain(&commit.heard) {
                 self.deliver(note, &mut woken).await;
             }
             self.0.horizon.send_replace(commit.horizon);
@@ -243,6 +257,8 @@ impl Hub {
                     tell(other, Signal::DeviceList(*user));
                 }
             }
+            // Only for the caches of nodes.
+            Change::Sessions(_) => {}
             Change::Presence(user) => {
                 for other in self.acquaintances(*user).await {
                     tell(other, Signal::Presence(*user));

@@ -76,7 +76,8 @@ impl Sync {
         closing: watch::Receiver<bool>,
     ) -> Self {
         let users = accounts.users().clone();
-        let hub = Hub::start(db, rooms.clone(), clock, feed);
+        let caches = (rooms.clone(), accounts.clone(), keys.clone());
+        let hub = Hub::start(db, caches, clock, feed);
         let connections = sliding::Connections::default();
         let inner = Inner { hub, rooms, users, accounts, presence, keys, connections, closing };
         Self(Arc::new(inner))

@@ -35,6 +35,18 @@ pub const METRICS: &[Metric] = &[
         about: "Always 1; the label tells which version runs.",
     },
     Metric {
+        name: "haechi_bus_dropped",
+        kind: MetricKind::Counter,
+        labels: &["topic"],
+        about: "Messages to or from other servers that were dropped: the bus was away or slow.",
+    },
+    Metric {
+        name: "haechi_bus_up",
+        kind: MetricKind::Gauge,
+        labels: &[],
+        about: "1 while the bus to the other servers is there, or none is configured.",
+    },
+    Metric {
         name: "haechi_rooms_kept",
         kind: MetricKind::Gauge,
         labels: &[],
@@ -58,6 +70,18 @@ pub const METRICS: &[Metric] = &[
         kind: MetricKind::Histogram,
         labels: &["engine"],
         about: "Works that were committed together.",
+    },
+    Metric {
+        name: "haechi_store_reads_too_far_behind",
+        kind: MetricKind::Counter,
+        labels: &[],
+        about: "Reads that went to the primary since the database of the own site was behind.",
+    },
+    Metric {
+        name: "haechi_store_stale",
+        kind: MetricKind::Gauge,
+        labels: &[],
+        about: "1 while no write can be confirmed, so that what is read may be out of date.",
     },
     Metric {
         name: "haechi_store_work_run_seconds",

@@ -8,7 +8,7 @@ use super::Report;
 const LAYERS: &[&[&str]] = &[
     &["base"],
     &["config", "telemetry", "store-macros", "matrix", "fetch"],
-    &["store", "blob"],
+    &["store", "blob", "bus"],
     &["accounts"],
     &["keys", "rooms", "media"],
     &["push"],
@@ -23,6 +23,7 @@ const NARROWER: &[(&str, &[&str])] = &[
     ("matrix", &["base"]),
     ("store", &["base", "store-macros"]),
     ("blob", &["base"]),
+    ("bus", &[]),
     ("fetch", &["base"]),
 ];
 

@@ -71,7 +71,7 @@ async fn delete(
             gone.devices.push(device_id);
         }
     }
-    watch.in_tx(tx, user, &gone.devices).await?;
+    watch.in_tx(tx, user, &gone).await?;
     Ok(gone)
 }
 

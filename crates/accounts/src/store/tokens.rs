@@ -1,7 +1,7 @@
 //! Access and refresh tokens.
 
 use haechi_base::{Millis, UserNid};
-use haechi_store::{Locks, Result, Tx, Value, Work, sql};
+use haechi_store::{Change, Locks, Result, Tx, Value, Work, sql};
 
 use super::{accounts::Gone, corrupt, devices::NewLogin, user_id, user_lock};
 use crate::{Refusal, Session, Watch, tokens::TokenHash};
@@ -154,6 +154,9 @@ impl Work for ConfirmRefresh {
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Out> {
         let device = self.session.device_id.as_str();
         let tokens = confirm(tx, self.session.user, device, &self.replaced).await?;
+        if !tokens.is_empty() {
+            tx.announce(Change::Sessions(self.session.user))?;
+        }
         Ok(Gone { tokens, devices: Vec::new() })
     }
 
@@ -208,6 +211,9 @@ impl Work for Refresh {
         let forgotten = tx.all(&FORGET_ACCESS, &args).await?;
         tokens.append(&mut hashes(FORGET_ACCESS.name, forgotten)?);
         insert(tx, user, &self.login, Some(&self.used)).await?;
+        if !tokens.is_empty() {
+            tx.announce(Change::Sessions(user))?;
+        }
         Ok(Ok(Gone { tokens, devices: Vec::new() }))
     }
 

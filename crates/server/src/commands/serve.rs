@@ -47,7 +47,12 @@ async fn serve(config: &Config, recorder: Recorder) -> anyhow::Result<()> {
         ..StackSettings::default()
     };
     let api = haechi_http::Stack::new(haechi_api_client::router(parts.app.clone()), &settings);
-    let health = health::routes(parts.accounts.clone(), closing.clone());
+    let health = health::routes(
+        parts.db.clone(),
+        parts.bus.clone(),
+        parts.accounts.clone(),
+        closing.clone(),
+    );
 
     let mut listeners = Listeners::new(config.limits.connections_max);
     for address in &config.listen {
@@ -55,7 +60,12 @@ async fn serve(config: &Config, recorder: Recorder) -> anyhow::Result<()> {
         listeners.serve(*address, router, tls.as_ref())?;
     }
     if let Some(address) = config.metrics_listen {
-        let router = health.clone().merge(health::metrics(recorder, parts.app.rooms.clone()));
+        let router = health.clone().merge(health::metrics(
+            recorder,
+            parts.db.clone(),
+            parts.bus.clone(),
+            parts.app.rooms.clone(),
+        ));
         listeners.serve(address, router, None)?;
     }
     let admin = admin::Socket::open(&config.data_dir)?;
