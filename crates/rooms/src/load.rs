@@ -186,10 +186,11 @@ impl Rooms {
             let marks = room.marks.load(Ordering::Acquire);
             let loaded = self.0.db.read(LoadRoom(room.nid)).await?.ok_or(RoomError::NO_ROOM)?;
             let fresh = loaded.room(room.nid)?;
-            let live = fresh.live.into_inner();
+            let mut live = fresh.live.into_inner();
             let mut current = room.live.write();
-            // Marked while we read: what we read may be older than what was heard.
-            if live.seq >= current.seq && room.marks.load(Ordering::Acquire) == marks {
+            if live.seq >= current.seq {
+                // Marked while we read: good for whoever asked before, not for the next one.
+                live.stale = room.marks.load(Ordering::Acquire) != marks;
                 room.bytes.store(live.bytes(), Ordering::Relaxed);
                 *current = live;
                 room.reads.lock().clear();

@@ -37,6 +37,7 @@ sql!(
         WHERE d.room = $1 AND d.seq = ANY($2)"
     )
 );
+// For the same reason.
 sql!(
     EVENTS_AT,
     sqlite: concat!(

@@ -10,6 +10,7 @@ use super::{
     claim::{self, Lane},
     engine::Shared,
     group::{self, Ended, Slot},
+    primary::Mark,
     publisher::{Report, Reported},
 };
 use crate::{StoreError, meter, work::Job};
@@ -31,12 +32,17 @@ const COLLISIONS_MAX: u32 = 10;
 /// Pause between attempts to connect.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
 
+/// Why a connection is given up that may well be alive.
+const MOVED: &str = "another server is the primary now";
+
 pub(super) struct Committer {
     shared: Arc<Shared>,
     queue: Receiver<Box<dyn Job>>,
     /// The lane we hold, as far as we know.
     lane: Option<Lane>,
     client: Option<ClientWrapper>,
+    /// Who was the primary when it connected.
+    mark: Mark,
     /// Where the lane stood at which time, as far back as its notes are kept.
     passed: VecDeque<(Instant, i64)>,
 }
@@ -49,7 +55,8 @@ enum Verdict {
 
 impl Committer {
     pub(super) fn new(shared: Arc<Shared>, queue: Receiver<Box<dyn Job>>, lane: Lane) -> Self {
-        Self { shared, queue, lane: Some(lane), client: None, passed: VecDeque::new() }
+        let (mark, passed) = (shared.primary.mark(), VecDeque::new());
+        Self { shared, queue, lane: Some(lane), client: None, mark, passed }
     }
 
     /// Runs until the queue is closed and drained, then gives the lane back.
@@ -141,14 +148,23 @@ impl Committer {
             if let Some(doubt) = doubt.take() {
                 match doubt.resolve(before.as_ref(), lane) {
                     Some(true) => {
-                        let seen = bounded(claim::look(client, lane)).await.ok().flatten();
+                        let seen = bounded(&self.shared, self.mark, claim::look(client, lane))
+                            .await
+                            .ok()
+                            .flatten();
                         return Verdict::Committed(Reported::new(doubt.since, lane, seen));
                     }
                     Some(false) => {}
                     None => return Verdict::Failed(StoreError::Unknown(doubt.reason)),
                 }
             }
-            match group::run(client, lane, slots, one_by_one).await {
+            let run = group::run(client, lane, slots, one_by_one);
+            let ended = tokio::select! {
+                ended = run => ended,
+                // Wherever the group was: its lane's count of commits tells what became of it.
+                () = self.shared.primary.moved(self.mark) => Ended::InDoubt(MOVED.to_owned()),
+            };
+            match ended {
                 Ended::Committed { end, seen } => {
                     let since = std::mem::replace(&mut lane.pos, end);
                     lane.commits += 1;
@@ -199,9 +215,10 @@ impl Committer {
         if self.client.as_ref().is_some_and(|client| !client.is_closed()) && self.lane.is_some() {
             return Ok(());
         }
+        self.mark = self.shared.primary.mark();
         let client = self.shared.connector.connect().await?;
         if let Some(lane) = &self.lane {
-            let taken = bounded(claim::take_again(&client, lane)).await?;
+            let taken = bounded(&self.shared, self.mark, claim::take_again(&client, lane)).await?;
             match &taken {
                 None => self.disown().await,
                 Some(now) if now.pos < lane.pos => tracing::error!(
@@ -215,7 +232,12 @@ impl Committer {
             self.lane = taken;
         }
         if self.lane.is_none() {
-            let leased = bounded(claim::lease(&client, &self.shared.owner, false, 1)).await?;
+            let leased = bounded(
+                &self.shared,
+                self.mark,
+                claim::lease(&client, &self.shared.owner, false, 1),
+            )
+            .await?;
             let lane = leased.into_iter().next().ok_or(StoreError::Fenced)?;
             tracing::info!(lane = lane.id.0, epoch = lane.epoch, "took a lane");
             self.shared.report(Report::Adopted { lane: lane.id, pos: lane.pos }).await;
@@ -260,7 +282,8 @@ impl Committer {
             self.passed.pop_front();
         }
         if let (Some(upto), Some(client)) = (old, &self.client)
-            && let Err(error) = bounded(claim::drop_notes(client, lane, upto)).await
+            && let Err(error) =
+                bounded(&self.shared, self.mark, claim::drop_notes(client, lane, upto)).await
         {
             self.drop_link(&error.to_string());
         }
@@ -272,7 +295,7 @@ impl Committer {
             return; // The next group, or the next round, tries again.
         }
         let (Some(client), Some(lane)) = (&self.client, &self.lane) else { return };
-        match bounded(claim::look(client, lane)).await {
+        match bounded(&self.shared, self.mark, claim::look(client, lane)).await {
             Ok(Some(seen)) => self.shared.report(Report::Seen(seen)).await,
             Ok(None) => self.disown().await,
             Err(error) => self.drop_link(&error.to_string()),
@@ -287,10 +310,17 @@ pub(super) fn answer_all(answers: Vec<(Box<dyn Job>, crate::Result<()>)>) {
 }
 
 /// A step on the lane table that a frozen server must not hold for ever.
-async fn bounded<T>(step: impl Future<Output = crate::Result<T>>) -> crate::Result<T> {
-    tokio::time::timeout(GIVE_UP_AFTER, step)
-        .await
-        .unwrap_or_else(|_| Err(StoreError::Unavailable("the server is silent".to_owned())))
+async fn bounded<T>(
+    shared: &Shared,
+    mark: Mark,
+    step: impl Future<Output = crate::Result<T>>,
+) -> crate::Result<T> {
+    let silent = |why: &str| Err(StoreError::Unavailable(why.to_owned()));
+    tokio::select! {
+        outcome = step => outcome,
+        () = shared.primary.moved(mark) => silent(MOVED),
+        () = sleep(GIVE_UP_AFTER) => silent("the server is silent"),
+    }
 }
 
 /// A commit of which we do not know whether it happened.

@@ -155,7 +155,18 @@ impl Connector {
         Err(failed.expect("there is at least one host"))
     }
 
-    async fn connect_to(
+    /// How many hosts there are.
+    pub(super) fn hosts(&self) -> usize {
+        self.hosts.len()
+    }
+
+    /// From now on this host is tried first.
+    pub(super) fn prefer(&self, host: usize) {
+        self.last_good.store(host, Ordering::Relaxed);
+    }
+
+    /// A connection to this host.
+    pub(super) async fn connect_to(
         &self,
         index: usize,
     ) -> std::result::Result<(Client, JoinHandle<()>), Error> {

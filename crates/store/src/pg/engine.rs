@@ -23,6 +23,7 @@ use super::{
     connect::{Connector, PgUrl, Wanted},
     migrate,
     pools::{Pools, ReadPool},
+    primary::{Asking, Primary},
     publisher::{Publisher, REPORTS_MAX, Report},
 };
 use crate::{Commit, Hint, LockKey, Result, Schema, StoreError, work::Job};
@@ -59,6 +60,7 @@ pub(crate) struct Engine {
     reports: mpsc::WeakSender<Report>,
     hints: Mutex<Option<mpsc::Receiver<Hint>>>,
     tasks: Mutex<Tasks>,
+    _asking: Asking,
 }
 
 #[derive(Default)]
@@ -76,6 +78,7 @@ pub(super) struct Shared {
     reports: mpsc::Sender<Report>,
     /// Somebody waits for what another node wrote: whichever committer is idle looks.
     pub(super) looks: async_channel::Receiver<()>,
+    pub(super) primary: Primary,
 }
 
 impl Shared {
@@ -108,6 +111,8 @@ impl Engine {
 
         let (horizon_sender, horizon) = watch::channel(start.clone());
         let (reports, receiver) = mpsc::channel(REPORTS_MAX.max(count));
+        let any = Connector::new(options.url, &application, Wanted::Any)?;
+        let (primary_is, asking) = Primary::watch(&any, &connector);
         let (ask, looks) = async_channel::bounded(1);
         let primary = ReadPool::new(connector.clone(), options.pool.get())?;
         let own = match options.local {
@@ -125,6 +130,7 @@ impl Engine {
             pools: pools.clone(),
             reports: reports.clone(),
             looks,
+            primary: primary_is,
         });
         let mut tasks = Tasks::default();
         let mut queues = Vec::with_capacity(count);
@@ -147,6 +153,7 @@ impl Engine {
             reports: reports.downgrade(),
             hints: Mutex::new(Some(told)),
             tasks: Mutex::new(tasks),
+            _asking: asking,
         })
     }
 

@@ -27,6 +27,7 @@ mod fault;
 mod group;
 mod migrate;
 mod pools;
+mod primary;
 mod publisher;
 mod session;
 mod value;
