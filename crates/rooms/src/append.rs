@@ -23,8 +23,8 @@ use crate::{
     store::{Append, Appended, Base, Draft, Relation},
 };
 
-/// How often an append is tried again when the state moves underneath.
-const ATTEMPTS_MAX: usize = 16;
+/// How often an append is checked before it is queued; then it is settled inside the write.
+const GUESSES_MAX: usize = 4;
 
 /// An event as its sender wants it.
 #[derive(Clone, Debug)]
@@ -90,7 +90,7 @@ impl Rooms {
         if let Some(target) = pending.prepared.redacts().map(ToOwned::to_owned) {
             pending.redacted = self.redaction_target(room, actor, &target).await?;
         }
-        for _ in 0..ATTEMPTS_MAX {
+        for _ in 0..GUESSES_MAX {
             self.mend_head(room).await?;
             self.load_push_rules(room).await?;
             let outcome = {
@@ -133,7 +133,7 @@ impl Rooms {
                 }
             }
         }
-        Err(RoomError::Contended)
+        self.settle(room, pending).await
     }
 
     /// All of a new event that does not depend on the room's present state.
@@ -226,7 +226,7 @@ impl Rooms {
     }
 
     /// Checks `pending` at the end of `head`, signs it there and moves the head on.
-    fn draft(&self, room: &Arc<Room>, head: &mut Head, pending: &Pending) -> Result<Draft> {
+    pub(crate) fn draft(&self, room: &Arc<Room>, head: &mut Head, pending: &Pending) -> Result<Draft> {
         let draft = place(room.version, head, pending, &self.0.key)?;
         check(room.version, head, &draft.pdu)?;
         let mut draft = draft;
@@ -242,7 +242,7 @@ impl Rooms {
             draft.counts = verdict.counts;
             draft.push_actions = verdict.actions;
         }
-        advance(room.version, head, &draft.pdu);
+        advance(room.version, head, &draft);
         Ok(draft)
     }
 
@@ -265,7 +265,7 @@ impl Rooms {
             });
             let draft = place(version, base, one, &self.0.key)?;
             check(version, base, &draft.pdu)?;
-            advance(version, base, &draft.pdu);
+            advance(version, base, &draft);
             drafts.push(draft);
         }
         Ok(drafts)
@@ -273,7 +273,7 @@ impl Rooms {
 }
 
 /// The state event in force, if the new one would be the same.
-fn unchanged(head: &Head, pending: &Pending) -> Option<OwnedEventId> {
+pub(crate) fn unchanged(head: &Head, pending: &Pending) -> Option<OwnedEventId> {
     let prepared = &pending.prepared;
     let key = prepared.state_key()?;
     let current = head.state.get(&prepared.kind().to_string(), key)?;
@@ -323,6 +323,8 @@ fn place(
         relation: pending.relation.clone(),
         push_actions: Vec::new(),
         redacted: pending.redacted.clone(),
+        // Never 0, which is the version of a room without state.
+        state_version: rand::random_range(1..=i64::MAX),
     })
 }
 
@@ -345,11 +347,12 @@ fn check(version: RoomVersion, head: &Head, pdu: &Pdu) -> Result<()> {
 }
 
 /// Moves the head behind the event.
-fn advance(version: RoomVersion, head: &mut Head, pdu: &Arc<Pdu>) {
+fn advance(version: RoomVersion, head: &mut Head, draft: &Draft) {
+    let pdu = &draft.pdu;
     head.event = pdu.event_id().to_owned();
     head.depth += 1;
     if pdu.state_key().is_some() {
-        head.state_version += 1;
+        head.state_version = draft.state_version;
         head.state.insert(Arc::clone(pdu));
         if matches!(pdu.kind(), TimelineEventType::RoomCreate | TimelineEventType::RoomPowerLevels)
         {

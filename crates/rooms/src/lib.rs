@@ -27,6 +27,7 @@ mod relations;
 mod reports;
 mod room;
 mod search;
+mod settle;
 mod store;
 mod summary;
 mod sync;

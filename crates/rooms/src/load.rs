@@ -6,6 +6,7 @@ use std::{
         Arc, Weak,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use haechi_base::RoomNid;
@@ -25,7 +26,9 @@ use crate::{
 sql!(ROOM_NID, "SELECT nid FROM room WHERE room_id = ?1");
 
 /// How often a room is read again before we give up on its changing underneath.
-const RELOADS_MAX: usize = 8;
+const RELOADS_MAX: u32 = 8;
+/// Pause before a room is read again, times how often it was.
+const RELOAD_PAUSE: Duration = Duration::from_millis(5);
 
 /// Rooms in memory.
 ///
@@ -182,23 +185,34 @@ impl Rooms {
 
     /// Reads the room again until what was read is not older than what was heard.
     pub(crate) async fn refresh(&self, room: &Arc<Room>) -> Result<()> {
-        for _ in 0..RELOADS_MAX {
+        for attempt in 0..RELOADS_MAX {
+            // The database that is read may be a little behind.
+            tokio::time::sleep(RELOAD_PAUSE * attempt).await;
             let marks = room.marks.load(Ordering::Acquire);
+            let wanted = {
+                let live = room.live.read();
+                live.seq.max(live.due)
+            };
             let loaded = self.0.db.read(LoadRoom(room.nid)).await?.ok_or(RoomError::NO_ROOM)?;
             let fresh = loaded.room(room.nid)?;
             let mut live = fresh.live.into_inner();
             let mut current = room.live.write();
-            if live.seq >= current.seq {
-                // Marked while we read: good for whoever asked before, not for the next one.
-                live.stale = room.marks.load(Ordering::Acquire) != marks;
+            if live.seq < current.seq && !current.stale {
+                // Our own commits went on meanwhile, and nobody else's came between them.
+                let head = current.head(room.version);
+                drop(current);
+                room.mend(head);
+                return Ok(());
+            }
+            if live.seq >= wanted && live.seq >= current.seq {
+                live.due = current.due.max(live.seq);
+                // What came while we read: this is good for whoever asked before, not for the next.
+                live.stale = live.due > live.seq || room.marks.load(Ordering::Acquire) != marks;
                 room.bytes.store(live.bytes(), Ordering::Relaxed);
                 *current = live;
                 room.reads.lock().clear();
                 drop(current);
-                let mut head = room.head.lock();
-                if !head.valid {
-                    *head = fresh.head.into_inner();
-                }
+                room.mend(fresh.head.into_inner());
                 return Ok(());
             }
         }
@@ -215,10 +229,8 @@ impl Rooms {
         if room.live.read().stale {
             self.refresh(room).await?;
         }
-        let mut head = room.head.lock();
-        if !head.valid {
-            *head = room.live.read().head(room.version);
-        }
+        let head = room.live.read().head(room.version);
+        room.mend(head);
         Ok(())
     }
 
@@ -261,7 +273,7 @@ impl Rooms {
 }
 
 impl Loaded {
-    fn room(self, nid: RoomNid) -> Result<Room> {
+    pub(crate) fn room(self, nid: RoomNid) -> Result<Room> {
         let unreadable = |what: &str| StoreError::Corrupt {
             statement: "room",
             column: 0,
@@ -288,6 +300,7 @@ impl Loaded {
         };
         let live = Live {
             stale: false,
+            due: self.seq,
             seq: self.seq,
             head_event,
             depth: self.depth,

@@ -71,6 +71,8 @@ pub(crate) struct Head {
 pub(crate) struct Live {
     /// Did another node write to the room? Then this must be read anew.
     pub(crate) stale: bool,
+    /// Number of the last event that is known to be committed, though it may not be here yet.
+    pub(crate) due: i64,
     pub(crate) seq: i64,
     pub(crate) head_event: OwnedEventId,
     pub(crate) depth: i64,
@@ -135,6 +137,14 @@ impl Room {
         self.marks.fetch_add(1, Ordering::AcqRel);
         self.live.write().stale = true;
         self.head.lock().valid = false;
+    }
+
+    /// Builds upon this head from now on, unless there is a good one.
+    pub(crate) fn mend(&self, with: Head) {
+        let mut head = self.head.lock();
+        if !head.valid {
+            *head = with;
+        }
     }
 
     /// A cheap copy of what readers need.
@@ -216,13 +226,26 @@ impl Room {
     /// Takes over what was committed. Called in commit order.
     pub(crate) fn apply(&self, applied: &[Applied], state_version: i64) {
         let mut live = self.live.write();
-        for one in applied {
+        // What was read anew meanwhile may hold some of it already.
+        let known = applied.partition_point(|one| one.event.seq <= live.seq);
+        let new = &applied[known..];
+        let (Some(first), Some(last)) = (new.first(), new.last()) else { return };
+        if first.event.seq != live.seq + 1 {
+            // Another node wrote in between. What is here stays whole, only old: a state without that
+            // node's changes must never carry the version that counts them.
+            live.stale = true;
+            live.due = live.due.max(last.event.seq);
+            drop(live);
+            self.reads.lock().clear();
+            return;
+        }
+        for one in new {
             live.apply(one);
         }
         live.state_version = state_version;
         self.bytes.store(live.bytes(), Ordering::Relaxed);
         drop(live);
-        self.reads.lock().apply(applied);
+        self.reads.lock().apply(new);
     }
 
     /// The newest events which `to` covers and `from` does not, oldest first, at most `limit`;
@@ -268,10 +291,6 @@ pub struct Recent {
 impl Live {
     fn apply(&mut self, applied: &Applied) {
         let event = &applied.event;
-        if event.seq != self.seq + 1 {
-            // Another node wrote in between.
-            self.stale = true;
-        }
         self.seq = event.seq;
         self.head_event = event.pdu.event_id().to_owned();
         self.depth = i64::try_from(event.pdu.depth()).unwrap_or(i64::MAX);

@@ -70,6 +70,10 @@ pub(crate) struct Draft {
     pub(crate) push_actions: Vec<PushAction>,
     /// For a redaction: the event that it empties, already emptied.
     pub(crate) redacted: Option<Arc<Pdu>>,
+    /// The version of the state behind it, if it is a state event that comes to stand where it is
+    /// expected. Drawn by chance: were it counted, two nodes would give two states one number, and
+    /// what was checked against the one would be let in behind the other.
+    pub(crate) state_version: i64,
 }
 
 /// What an event refers to.

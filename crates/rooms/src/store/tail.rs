@@ -207,7 +207,10 @@ impl Tail {
         pdu: &Pdu,
     ) -> Result<Option<(UserNid, Membership, Membership)>> {
         let Some(state_key) = pdu.state_key() else { return Ok(None) };
-        self.state_version += 1;
+        // Signed again it has another id, which those queued behind it do not name.
+        let expected = !self.moved;
+        self.state_version =
+            if expected { draft.state_version } else { rand::random_range(1..=i64::MAX) };
         let kind = pdu.kind().to_string();
         let key: [Value<'_>; 3] = [self.room.into(), (&kind).into(), state_key.into()];
         let replaces = tx.opt::<(i64,)>(&STATE_SEQ, &key).await?.map(|(seq,)| seq);

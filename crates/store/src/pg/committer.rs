@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use async_channel::Receiver;
 use deadpool_postgres::ClientWrapper;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 
 use super::{
     claim::{self, Lane},
@@ -61,7 +61,7 @@ impl Committer {
 
     /// Runs until the queue is closed and drained, then gives the lane back.
     pub(super) async fn run(mut self) {
-        let mut renewal = interval(RENEW_EVERY);
+        let mut renewal = interval_at(Instant::now() + RENEW_EVERY, RENEW_EVERY);
         renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
