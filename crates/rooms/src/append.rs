@@ -226,7 +226,12 @@ impl Rooms {
     }
 
     /// Checks `pending` at the end of `head`, signs it there and moves the head on.
-    pub(crate) fn draft(&self, room: &Arc<Room>, head: &mut Head, pending: &Pending) -> Result<Draft> {
+    pub(crate) fn draft(
+        &self,
+        room: &Arc<Room>,
+        head: &mut Head,
+        pending: &Pending,
+    ) -> Result<Draft> {
         let draft = place(room.version, head, pending, &self.0.key)?;
         check(room.version, head, &draft.pdu)?;
         let mut draft = draft;

@@ -50,7 +50,7 @@ fn a_commit_whose_answer_is_lost_happens_once() {
         let mut db = TestDb::open(config, &[&SCHEMA]).await.unwrap();
         let mut told = vec![db.write(Post::new(1, "zero")).await.unwrap().0];
         for (id, cut) in [("one", Cut::After), ("two", Cut::Before), ("three", Cut::After)] {
-            proxy.arm(cut);
+            proxy.arm(cut, id);
             // a second run after a commit would be refused: the id is unique
             told.push(db.write(Post::new(1, id)).await.unwrap().0);
             timeout(SOON, proxy.cut()).await.expect("the commit was cut");
@@ -69,7 +69,7 @@ fn a_lost_answer_and_a_lost_lane_leave_the_outcome_unknown() {
         let config = proxy.config(direct.config());
         let mut db = TestDb::open(config, &[&SCHEMA]).await.unwrap();
         let (first, _) = db.write(Post::new(1, "first")).await.unwrap();
-        proxy.arm(Cut::After);
+        proxy.arm(Cut::After, "doubtful");
         proxy.hold(true);
         let doubtful = db.submit(Post::new(1, "doubtful")).unwrap();
         timeout(SOON, proxy.cut()).await.expect("the commit was cut");
