@@ -282,6 +282,6 @@ impl Work for SetPublished {
     type Out = ();
 
     async fn run(&self, tx: &mut Tx<'_>) -> StoreResult<()> {
-        tx.exec(&SET_PUBLISHED, &[self.room.into(), self.published.into()]).await.map(drop)
+        tx.put(&SET_PUBLISHED, &[self.room.into(), self.published.into()]).await
     }
 }

@@ -31,7 +31,7 @@ impl Work for EnsureKey {
     type Out = String;
 
     async fn run(&self, tx: &mut Tx<'_>) -> StoreResult<String> {
-        tx.exec(&KEY_ADD, &[(&self.0).into()]).await?;
+        tx.put(&KEY_ADD, &[(&self.0).into()]).await?;
         let (text,) = tx.one(&KEY_GET, &[]).await?;
         Ok(text)
     }

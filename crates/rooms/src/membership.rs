@@ -242,7 +242,7 @@ impl Work for Forget {
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> StoreResult<()> {
-        tx.exec(&MEMBER_FORGET, &[self.room.into(), self.user.into()]).await?;
+        tx.put(&MEMBER_FORGET, &[self.room.into(), self.user.into()]).await?;
         tx.announce(Change::Membership(self.room, self.user))?;
         Ok(())
     }

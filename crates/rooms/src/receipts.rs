@@ -196,11 +196,11 @@ impl Work for SetReceipt {
             self.at.into(),
             pos.into(),
         ];
-        tx.exec(&RECEIPT_RAISE, &args).await?;
+        tx.put(&RECEIPT_RAISE, &args).await?;
         let args = [room, user, thread, seq.into(), total.into(), main.into()];
         let raised = tx.exec(&READ_STATE_RAISE, &args).await?;
         if raised > 0 && self.thread.is_empty() {
-            tx.exec(&PUSH_ACTIONS_PRUNE, &[user, room, seq.into()]).await?;
+            tx.put(&PUSH_ACTIONS_PRUNE, &[user, room, seq.into()]).await?;
         }
         Ok(Some((seq, total, main)))
     }

@@ -270,11 +270,11 @@ impl Work for MoveNames {
 
     async fn run(&self, tx: &mut Tx<'_>) -> StoreResult<()> {
         let (from, to) = (self.from.into(), self.to.into());
-        tx.exec(&ALIASES_MOVE, &[from, to]).await?;
+        tx.put(&ALIASES_MOVE, &[from, to]).await?;
         let (published,) = tx.one::<(bool,)>(&IS_PUBLISHED, &[from]).await?;
         if published {
-            tx.exec(&SET_PUBLISHED, &[from, false.into()]).await?;
-            tx.exec(&SET_PUBLISHED, &[to, true.into()]).await?;
+            tx.put(&SET_PUBLISHED, &[from, false.into()]).await?;
+            tx.put(&SET_PUBLISHED, &[to, true.into()]).await?;
         }
         Ok(())
     }

@@ -49,16 +49,37 @@ impl<'a> Tx<'a> {
         }
     }
 
-    /// Runs a statement that changes exactly one row; anything else is an error.
-    pub async fn exec_one(&mut self, sql: &'static Sql, args: &[Value<'_>]) -> Result<()> {
-        let changed = self.exec(sql, args).await?;
-        if changed == 1 {
-            return Ok(());
+    /// Runs a statement that returns no rows, when it does not matter how many it changed.
+    ///
+    /// On PostgreSQL its answer is awaited at the end of the work, so that it costs no round trip of
+    /// its own; if it failed, so does the work.
+    pub async fn put(&mut self, sql: &'static Sql, args: &[Value<'_>]) -> Result<()> {
+        self.wrote = true;
+        match &mut self.conn {
+            Conn::Sqlite(conn) => sqlite::exec(conn, sql, args).map(drop),
+            Conn::Pg(session) => session.put(sql, args, None).await,
         }
-        Err(StoreError::Driver {
-            statement: sql.name,
-            reason: format!("changed {changed} rows where one was expected"),
-        })
+    }
+
+    /// Runs a statement that changes exactly one row; anything else is an error, which is told as by
+    /// [`Tx::put`].
+    pub async fn exec_one(&mut self, sql: &'static Sql, args: &[Value<'_>]) -> Result<()> {
+        self.wrote = true;
+        match &mut self.conn {
+            Conn::Sqlite(conn) => match sqlite::exec(conn, sql, args)? {
+                1 => Ok(()),
+                changed => Err(miscounted(sql, changed)),
+            },
+            Conn::Pg(session) => session.put(sql, args, Some(1)).await,
+        }
+    }
+
+    /// Awaits whatever was not awaited yet. The engine does so before it looks at the work's outcome.
+    pub(crate) async fn settle(&mut self) -> Result<()> {
+        match &mut self.conn {
+            Conn::Sqlite(_) => Ok(()),
+            Conn::Pg(session) => session.settle().await,
+        }
     }
 
     /// Runs one statement for many rows of arguments, on PostgreSQL in one round trip.
@@ -118,5 +139,13 @@ impl<'a> Tx<'a> {
         let pos = StreamPos::new(cursor.lane, cursor.end.fetch_add(1, Ordering::Relaxed) + 1);
         cursor.notes.push(Note { pos, change });
         Ok(pos)
+    }
+}
+
+/// A statement did not change the one row that it had to.
+pub(crate) fn miscounted(sql: &Sql, changed: u64) -> StoreError {
+    StoreError::Driver {
+        statement: sql.name,
+        reason: format!("changed {changed} rows where one was expected"),
     }
 }

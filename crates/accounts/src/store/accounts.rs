@@ -178,10 +178,10 @@ impl Work for Deactivate {
         }
         short_tokens::delete_of(tx, self.user).await?;
         profiles::unindex(tx, self.user).await?;
-        tx.exec(&DELETE_FILTERS, &[self.user.into()]).await?;
+        tx.put(&DELETE_FILTERS, &[self.user.into()]).await?;
         if self.erase {
             profiles::delete(tx, self.user).await?;
-            tx.exec(&DELETE_DATA, &[self.user.into()]).await?;
+            tx.put(&DELETE_DATA, &[self.user.into()]).await?;
         }
         devices::delete_all(tx, self.user, None, &self.watch).await.map(Ok)
     }

@@ -73,7 +73,7 @@ pub async fn put_account_data(
     })?;
     let room = room.unwrap_or(NO_ROOM);
     let content = Value::Blob(content.get().as_bytes());
-    tx.exec(&PUT, &[user.into(), room.into(), kind.into(), content, pos.into()]).await?;
+    tx.put(&PUT, &[user.into(), room.into(), kind.into(), content, pos.into()]).await?;
     Ok(pos)
 }
 

@@ -42,7 +42,7 @@ pub(crate) async fn add(
     now: Millis,
 ) -> Result<()> {
     let name = login.display_name.as_deref();
-    tx.exec(&ADD, &[user.into(), (&login.device_id).into(), name.into(), now.into()]).await?;
+    tx.put(&ADD, &[user.into(), (&login.device_id).into(), name.into(), now.into()]).await?;
     Ok(())
 }
 

@@ -35,7 +35,7 @@ impl Work for AddFilter {
             return Ok(Err(Refusal::TooMany("filters")));
         }
         let definition = Value::Blob(self.definition.get().as_bytes());
-        tx.exec(&ADD, &[self.user.into(), (&self.filter_id).into(), definition]).await?;
+        tx.put(&ADD, &[self.user.into(), (&self.filter_id).into(), definition]).await?;
         Ok(Ok(()))
     }
 }

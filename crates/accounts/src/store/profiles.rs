@@ -40,13 +40,13 @@ fn json(bytes: &[u8]) -> Result<Json> {
 }
 
 pub(crate) async fn delete(tx: &mut Tx<'_>, user: UserNid) -> Result<()> {
-    tx.exec(&DELETE_ALL, &[user.into()]).await?;
+    tx.put(&DELETE_ALL, &[user.into()]).await?;
     Ok(())
 }
 
 /// Takes a user out of the directory.
 pub(crate) async fn unindex(tx: &mut Tx<'_>, user: UserNid) -> Result<()> {
-    tx.exec(&UNINDEX, &[user.into()]).await?;
+    tx.put(&UNINDEX, &[user.into()]).await?;
     Ok(())
 }
 
@@ -113,9 +113,9 @@ impl Work for PutField {
         let name = Value::from(&self.name);
         if let Some(value) = &self.value {
             let value = value.to_string();
-            tx.exec(&PUT, &[self.user.into(), name, Value::Blob(value.as_bytes())]).await?;
+            tx.put(&PUT, &[self.user.into(), name, Value::Blob(value.as_bytes())]).await?;
         } else {
-            tx.exec(&DELETE, &[self.user.into(), name]).await?;
+            tx.put(&DELETE, &[self.user.into(), name]).await?;
         }
         if self.name == "displayname" {
             let id = users::id_of(tx, self.user).await?;

@@ -23,7 +23,7 @@ pub(crate) enum Purpose {
 }
 
 pub(crate) async fn delete_of(tx: &mut Tx<'_>, user: UserNid) -> Result<()> {
-    tx.exec(&DELETE_OF, &[user.into()]).await?;
+    tx.put(&DELETE_OF, &[user.into()]).await?;
     Ok(())
 }
 
@@ -45,7 +45,7 @@ impl Work for AddShortToken {
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<()> {
-        tx.exec(&SWEEP, &[self.now.into()]).await?;
+        tx.put(&SWEEP, &[self.now.into()]).await?;
         let args = [
             Value::Blob(&self.hash.0),
             Value::Int(self.purpose as i64),

@@ -92,7 +92,7 @@ pub(crate) async fn delete_of(
     device_id: &str,
 ) -> Result<Vec<TokenHash>> {
     let args = [user.into(), Value::Text(device_id)];
-    tx.exec(&DELETE_REFRESH, &args).await?;
+    tx.put(&DELETE_REFRESH, &args).await?;
     hashes(DELETE_ACCESS.name, tx.all(&DELETE_ACCESS, &args).await?)
 }
 
@@ -104,9 +104,9 @@ async fn confirm(
     replaced: &[u8],
 ) -> Result<Vec<TokenHash>> {
     let args = [user.into(), Value::Text(device_id), Value::Blob(replaced)];
-    tx.exec(&END_REFRESH, &[Value::Blob(replaced)]).await?;
-    tx.exec(&CONFIRM_ACCESS, &args).await?;
-    tx.exec(&CONFIRM_REFRESH, &args).await?;
+    tx.put(&END_REFRESH, &[Value::Blob(replaced)]).await?;
+    tx.put(&CONFIRM_ACCESS, &args).await?;
+    tx.put(&CONFIRM_REFRESH, &args).await?;
     hashes(END_ACCESS.name, tx.all(&END_ACCESS, &args).await?)
 }
 
@@ -207,7 +207,7 @@ impl Work for Refresh {
             None => Vec::new(),
         };
         let args = [user.into(), Value::Text(&device_id), used];
-        tx.exec(&FORGET_REFRESH, &args).await?;
+        tx.put(&FORGET_REFRESH, &args).await?;
         let forgotten = tx.all(&FORGET_ACCESS, &args).await?;
         tokens.append(&mut hashes(FORGET_ACCESS.name, forgotten)?);
         insert(tx, user, &self.login, Some(&self.used)).await?;

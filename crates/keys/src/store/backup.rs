@@ -212,7 +212,7 @@ impl Work for DeleteVersion {
         let deleted: Option<(bool,)> = tx.opt(&WAS_THERE, &at).await?;
         if deleted == Some((false,)) {
             tx.exec_one(&MARK_DELETED, &at).await?;
-            tx.exec(&QUEUE_PURGE, &at).await?;
+            tx.put(&QUEUE_PURGE, &at).await?;
         }
         Ok(deleted.is_some())
     }

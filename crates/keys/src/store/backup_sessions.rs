@@ -140,7 +140,7 @@ impl Work for PurgeBackups {
         let Some((user, version)) = next else { return Ok(false) };
         let args = [user.into(), version.into(), DELETE_MAX.into()];
         if tx.exec(&DELETE_SOME, &args).await? < DELETE_MAX.unsigned_abs() {
-            tx.exec(&END_PURGE, &[user.into(), version.into()]).await?;
+            tx.put(&END_PURGE, &[user.into(), version.into()]).await?;
         }
         Ok(true)
     }

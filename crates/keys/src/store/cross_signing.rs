@@ -101,14 +101,14 @@ impl UploadSigningKeys {
     async fn put(&self, tx: &mut Tx<'_>, key: &SigningKey, old: Option<&Stored>) -> Result<()> {
         let user = self.user.nid;
         if let Some(old) = old.filter(|old| old.public_key != key.public_key) {
-            tx.exec(&DELETE_SIGNATURES_ON, &[user.into(), (&old.public_key).into()]).await?;
+            tx.put(&DELETE_SIGNATURES_ON, &[user.into(), (&old.public_key).into()]).await?;
             let signing_key = format!("ed25519:{}", old.public_key);
-            tx.exec(&DELETE_OWN_SIGNATURES_BY, &[user.into(), (&signing_key).into()]).await?;
+            tx.put(&DELETE_OWN_SIGNATURES_BY, &[user.into(), (&signing_key).into()]).await?;
         }
         let text = json::text(&key.json);
         let args =
             [user.into(), key.usage.into(), (&key.public_key).into(), Value::Blob(text.as_bytes())];
-        tx.exec(&SET_SIGNING_KEY, &args).await?;
+        tx.put(&SET_SIGNING_KEY, &args).await?;
         Ok(())
     }
 }

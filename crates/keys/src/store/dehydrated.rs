@@ -76,7 +76,7 @@ impl Work for PutDehydrated {
             self.display_name.as_deref().into(),
             Value::Blob(self.device.data.as_bytes()),
         ];
-        tx.exec(&PUT, &args).await?;
+        tx.put(&PUT, &args).await?;
         // With nothing stored for the device there is no key that could be in the way.
         Ok(put_keys(tx, self.user, device, &self.keys).await?.map(|()| old))
     }

@@ -32,7 +32,7 @@ sql!(LATEST_OF_USERS,
 /// To be called inside a work that holds the user's lock.
 pub(crate) async fn announce_device_list(tx: &mut Tx<'_>, user: UserNid) -> Result<()> {
     let pos = tx.announce(Change::DeviceList(user))?;
-    tx.exec(&TOUCH, &[user.into(), pos.into()]).await?;
+    tx.put(&TOUCH, &[user.into(), pos.into()]).await?;
     Ok(())
 }
 
@@ -43,7 +43,7 @@ pub(crate) async fn announce_signature(
     target: UserNid,
 ) -> Result<()> {
     let pos = tx.announce(Change::UserSignature(signer, target))?;
-    tx.exec(&TOUCH_SIGNATURE, &[signer.into(), target.into(), pos.into()]).await?;
+    tx.put(&TOUCH_SIGNATURE, &[signer.into(), target.into(), pos.into()]).await?;
     Ok(())
 }
 

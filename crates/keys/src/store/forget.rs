@@ -25,7 +25,7 @@ pub(crate) async fn forget_devices(tx: &mut Tx<'_>, user: UserNid, devices: &[&s
         let at = [user.into(), (*device).into()];
         had_keys += tx.exec(&DEVICE_KEY, &at).await?;
         for part in PARTS {
-            tx.exec(part, &at).await?;
+            tx.put(part, &at).await?;
         }
     }
     if had_keys > 0 {

@@ -191,7 +191,7 @@ impl ClaimKeys {
         let Some((id, digest, json)) = taken else { return Ok(None) };
         let [user, device, algorithm] = at;
         let used = [user, device, algorithm, (&id).into(), Value::Blob(&digest), self.now.into()];
-        tx.exec(&REMEMBER_USED, &used).await?;
+        tx.put(&REMEMBER_USED, &used).await?;
         tx.announce(Change::DeviceKeys(claim.user, claim.device.as_str().into()))?;
         Ok(Some(claimed(claim, &id, &json)))
     }
@@ -202,7 +202,7 @@ async fn take_fallback(tx: &mut Tx<'_>, claim: &Claim) -> Result<Option<ClaimedK
     let found: Option<(String, Vec<u8>, bool)> = tx.opt(&FALLBACK, &at).await?;
     let Some((id, json, used)) = found else { return Ok(None) };
     if !used {
-        tx.exec(&USE_FALLBACK, &at).await?;
+        tx.put(&USE_FALLBACK, &at).await?;
         tx.announce(Change::DeviceKeys(claim.user, claim.device.as_str().into()))?;
     }
     Ok(Some(claimed(claim, &id, &json)))

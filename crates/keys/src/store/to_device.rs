@@ -146,7 +146,7 @@ async fn trim(tx: &mut Tx<'_>, user: UserNid, device: &str) -> Result<()> {
     let at = [user.into(), device.into(), MAILBOX_MAX.into()];
     let beyond: Option<(i64,)> = tx.opt(&NEWEST_BEYOND_BOUND, &at).await?;
     if let Some((sent_at,)) = beyond {
-        tx.exec(&DELETE_OLDER, &[user.into(), device.into(), sent_at.into()]).await?;
+        tx.put(&DELETE_OLDER, &[user.into(), device.into(), sent_at.into()]).await?;
     }
     Ok(())
 }
@@ -265,7 +265,7 @@ impl Work for DeleteToDevice {
     async fn run(&self, tx: &mut Tx<'_>) -> Result<()> {
         for (from, to) in &self.ranges {
             let args = [self.user.into(), (&self.device).into(), (*from).into(), (*to).into()];
-            tx.exec(&DELETE_RANGE, &args).await?;
+            tx.put(&DELETE_RANGE, &args).await?;
         }
         Ok(())
     }

@@ -127,7 +127,7 @@ pub(crate) async fn put_keys(
     {
         let text = json::text(new);
         let args = [user.into(), device.into(), Value::Blob(text.as_bytes())];
-        tx.exec(&SET_DEVICE_KEY, &args).await?;
+        tx.put(&SET_DEVICE_KEY, &args).await?;
         announce_device_list(tx, user).await?;
     }
     Ok(Ok(()))
@@ -166,7 +166,7 @@ async fn delete_signed_with_old_identity(
     device: &str,
 ) -> Result<()> {
     for sql in [&DELETE_SIGNATURES_ON, &DELETE_ONE_TIME, &DELETE_FALLBACK] {
-        tx.exec(sql, &[user.into(), device.into()]).await?;
+        tx.put(sql, &[user.into(), device.into()]).await?;
     }
     Ok(())
 }
@@ -216,6 +216,6 @@ async fn put_fallback(tx: &mut Tx<'_>, user: UserNid, device: &str, key: &NewKey
     }
     let [user, device, algorithm] = at;
     let args = [user, device, algorithm, (&key.id).into(), Value::Blob(key.json.as_bytes())];
-    tx.exec(&SET_FALLBACK, &args).await?;
+    tx.put(&SET_FALLBACK, &args).await?;
     Ok(true)
 }

@@ -67,7 +67,7 @@ impl Work for KeepThumbnail {
         }
         let blob = self.made.blob.as_str();
         if let Some(before) = tx.opt(&THUMBNAIL, &[content, form]).await? {
-            tx.exec(&LOOSE_DUE, &[blob.into(), self.now.into()]).await?;
+            tx.put(&LOOSE_DUE, &[blob.into(), self.now.into()]).await?;
             return Ok(Some(before));
         }
         if tx.exec(&LOOSE_TAKE, &[blob.into()]).await? == 0 {

@@ -61,7 +61,7 @@ impl DeleteMedia {
         }
         let mut blobs: Vec<(String,)> = tx.all(&THUMBNAIL_BLOBS, &[nid]).await?;
         blobs.push((content.blob.as_str().to_owned(),));
-        tx.exec(&THUMBNAILS_DELETE, &[nid]).await?;
+        tx.put(&THUMBNAILS_DELETE, &[nid]).await?;
         tx.exec_one(&CONTENT_DELETE, &[nid]).await?;
         for (blob,) in &blobs {
             tx.exec_one(&LOOSE_INSERT, &[blob.into(), self.now.into()]).await?;
@@ -94,9 +94,9 @@ impl Work for SetBlocked {
     async fn run(&self, tx: &mut Tx<'_>) -> Result<()> {
         let sha256 = self.sha256.as_slice().into();
         if self.blocked {
-            tx.exec(&BLOCK, &[sha256, self.now.into()]).await?;
+            tx.put(&BLOCK, &[sha256, self.now.into()]).await?;
         } else {
-            tx.exec(&UNBLOCK, &[sha256]).await?;
+            tx.put(&UNBLOCK, &[sha256]).await?;
         }
         Ok(())
     }
@@ -140,7 +140,7 @@ impl Work for ForgetBlobs {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<()> {
         for blob in &self.0 {
-            tx.exec(&LOOSE_FORGET, &[blob.as_str().into()]).await?;
+            tx.put(&LOOSE_FORGET, &[blob.as_str().into()]).await?;
         }
         Ok(())
     }

@@ -117,7 +117,7 @@ impl Work for SaveProgress {
                 i64::from(standing.failures).into(),
                 standing.failing_since.into(),
             ];
-            tx.exec(&PUSHER_PUT, &args).await?;
+            tx.put(&PUSHER_PUT, &args).await?;
         }
         let rows: Vec<[Value<'_>; 2]> = self
             .handled

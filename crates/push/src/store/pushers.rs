@@ -113,7 +113,7 @@ impl Work for PutPusher {
             return Ok(Err(Refusal::TooManyPushers(PUSHERS_MAX)));
         }
         if !self.append {
-            tx.exec(&DELETE_OF_OTHERS, &[app_id, pushkey, user]).await?;
+            tx.put(&DELETE_OF_OTHERS, &[app_id, pushkey, user]).await?;
         }
         let data = serde_json::to_vec(&pusher.data).unwrap_or_else(|_| b"{}".to_vec());
         let args = [
@@ -148,7 +148,7 @@ impl Work for DeletePusher {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<()> {
         let ids = [(&self.ids.app_id).into(), (&self.ids.pushkey).into()];
-        tx.exec(&DELETE, &[self.user.into(), ids[0], ids[1]]).await.map(drop)
+        tx.put(&DELETE, &[self.user.into(), ids[0], ids[1]]).await
     }
 }
 
@@ -161,7 +161,7 @@ impl Work for DeleteRejected {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<()> {
         let args = [(&self.0.app_id).into(), (&self.0.pushkey).into()];
-        tx.exec(&DELETE_REJECTED, &args).await.map(drop)
+        tx.put(&DELETE_REJECTED, &args).await
     }
 }
 
@@ -169,7 +169,7 @@ impl Work for DeleteRejected {
 /// which holds the user's lock; nothing else has to be told.
 pub async fn delete_pushers(tx: &mut Tx<'_>, user: UserNid, devices: &[String]) -> Result<()> {
     for device in devices {
-        tx.exec(&DELETE_OF_DEVICE, &[user.into(), device.into()]).await?;
+        tx.put(&DELETE_OF_DEVICE, &[user.into(), device.into()]).await?;
     }
     Ok(())
 }

@@ -148,7 +148,7 @@ pub(crate) async fn touch_thread(
     root: &str,
     seq: i64,
 ) -> Result<()> {
-    tx.exec(&THREAD_TOUCH, &[room.into(), root.into(), seq.into()]).await.map(drop)
+    tx.put(&THREAD_TOUCH, &[room.into(), root.into(), seq.into()]).await
 }
 
 /// Has the sender of this annotation set the same one on the same event before?

@@ -159,7 +159,7 @@ impl Work for WriteIndex {
         for (room, event_id) in &self.redacted {
             take_out(tx, *room, event_id).await?;
         }
-        tx.exec(&LANE_PUT, &[lane, self.to.offset().into()]).await?;
+        tx.put(&LANE_PUT, &[lane, self.to.offset().into()]).await?;
         Ok(true)
     }
 }
@@ -186,7 +186,7 @@ async fn take_out(tx: &mut Tx<'_>, room: RoomNid, event_id: &str) -> Result<()> 
     let Some((terms,)) = tx.opt::<(String,)>(&DOC, &[room, seq]).await? else { return Ok(()) };
     let rows: Vec<[Value<'_>; 3]> = terms.split(' ').map(|term| [room, term.into(), seq]).collect();
     tx.exec_many(&TERM_DELETE, &slices(&rows)).await?;
-    tx.exec(&DOC_DELETE, &[room, seq]).await.map(drop)
+    tx.put(&DOC_DELETE, &[room, seq]).await
 }
 
 /// An event in which all terms stand.

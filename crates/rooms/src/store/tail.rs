@@ -215,11 +215,11 @@ impl Tail {
         let key: [Value<'_>; 3] = [self.room.into(), (&kind).into(), state_key.into()];
         let replaces = tx.opt::<(i64,)>(&STATE_SEQ, &key).await?.map(|(seq,)| seq);
         let [room, kind, state_key] = key;
-        tx.exec(&STATE_SET, &[room, kind, state_key, self.seq.into(), self.pos.into()]).await?;
+        tx.put(&STATE_SET, &[room, kind, state_key, self.seq.into(), self.pos.into()]).await?;
         let value = draft.state_value.as_deref().into();
         let delta =
             [room, self.seq.into(), kind, state_key, self.pos.into(), replaces.into(), value];
-        tx.exec(&DELTA_INSERT, &delta).await?;
+        tx.put(&DELTA_INSERT, &delta).await?;
         let Some((user, after)) = draft.member else { return Ok(None) };
         let before = tx
             .opt::<(String,)>(&MEMBERSHIP, &[room, user.into()])
@@ -227,7 +227,7 @@ impl Tail {
             .and_then(|(text,)| text.parse().ok())
             .unwrap_or(Membership::Leave);
         let args = [room, user.into(), after.as_str().into(), self.seq.into(), self.pos.into()];
-        tx.exec(&MEMBER_SET, &args).await?;
+        tx.put(&MEMBER_SET, &args).await?;
         if after == Membership::Join && before != Membership::Join {
             // What was said before one came is not unread.
             self.read_to(tx, user).await?;
@@ -250,7 +250,7 @@ impl Tail {
                 action.highlight.into(),
                 draft.thread_root.as_ref().map(|id| id.as_str()).into(),
             ];
-            tx.exec(&PUSH_ACTION_INSERT, &args).await?;
+            tx.put(&PUSH_ACTION_INSERT, &args).await?;
         }
         Ok(())
     }
@@ -258,7 +258,7 @@ impl Tail {
     async fn read_to(&self, tx: &mut Tx<'_>, user: UserNid) -> Result<()> {
         let Counts { total, main } = self.counts;
         let args = [self.room.into(), user.into(), self.seq.into(), total.into(), main.into()];
-        tx.exec(&READ_TO, &args).await.map(drop)
+        tx.put(&READ_TO, &args).await
     }
 
     /// What the event refers to.
@@ -276,7 +276,7 @@ impl Tail {
                 (&kind).into(),
                 relation.key.as_deref().into(),
             ];
-            tx.exec(&RELATION_INSERT, &args).await?;
+            tx.put(&RELATION_INSERT, &args).await?;
         }
         if let Some(root) = &draft.thread_root {
             touch_thread(tx, self.room, root.as_str(), self.seq).await?;
@@ -292,7 +292,7 @@ impl Tail {
         let args = [target.into(), self.room.into(), json, self.pos.into()];
         let emptied = tx.opt::<(i64, bool, Option<String>)>(&EVENT_REDACT, &args).await?;
         let Some((seq, counted, thread_root)) = emptied else { return Ok(None) };
-        tx.exec(&RELATION_DELETE, &[target.into()]).await?;
+        tx.put(&RELATION_DELETE, &[target.into()]).await?;
         let counted = counted && thread_root.is_none();
         Ok(Some(Redacted { pdu: Arc::clone(pdu), seq, counted }))
     }

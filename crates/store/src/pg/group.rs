@@ -159,7 +159,9 @@ impl Group<'_> {
     async fn run_slot(&self, slot: &mut Slot, faults: &Faults) -> bool {
         let cursor = LaneCursor { lane: self.lane.id, end: &self.end, notes: Vec::new() };
         let mut tx = Tx::new(Conn::Pg(Session::new(self.client, faults)), Some(cursor));
-        slot.outcome = slot.job.run(&mut tx).await;
+        let outcome = slot.job.run(&mut tx).await;
+        // What was sent first failed first, and is the reason for what failed behind it.
+        slot.outcome = tx.settle().await.and(outcome);
         slot.notes = tx.take_notes();
         if slot.outcome.is_err() {
             slot.notes.clear();

@@ -319,6 +319,7 @@ impl ReadPool {
         // The look is polled first, and so sent first: it is the statement that fixes the snapshot.
         let both = async { tokio::join!(biased; claim::snapshot(&client), job.run(&mut tx)) };
         let outcome = timeout(READ_TIMEOUT, both).await;
+        drop(tx);
         meter::work(job.name(), waited, started.elapsed());
         let fault = faults.worst();
         match outcome {

@@ -3,19 +3,25 @@
 use std::pin::pin;
 
 use deadpool_postgres::ClientWrapper;
-use futures_util::{FutureExt as _, StreamExt as _, future::try_join_all};
+use futures_util::{
+    FutureExt as _, StreamExt as _,
+    future::{BoxFuture, try_join_all},
+};
+use parking_lot::Mutex;
 use tokio_postgres::{Error, Statement};
 
 use super::{
     fault::{Fault, Faults, statement_error},
-    value::Bound,
+    value::{Bound, Encoded},
 };
 use crate::{
     FromRow, Result, Row, Sql, StoreError, Value,
     row::{Inner, Tide},
+    tx::miscounted,
 };
 
-/// Rows of arguments under way at once in [`Session::exec_many`]: bounds the memory for them.
+/// Rows of arguments under way at once in [`Session::exec_many`], and statements in
+/// [`Session::put`]: bounds the memory for them.
 const PIPELINE_ROWS_MAX: usize = 1_024;
 
 /// A connection with an open transaction, lent to one work.
@@ -23,11 +29,21 @@ pub(crate) struct Session<'a> {
     client: &'a ClientWrapper,
     faults: &'a Faults,
     tide: Option<&'a Tide>,
+    sent: Vec<Sent<'a>>,
+}
+
+/// A statement whose answer has not been awaited yet.
+struct Sent<'a> {
+    sql: &'static Sql,
+    /// How many rows it must change, if that matters.
+    wanted: Option<u64>,
+    /// Behind a lock only so that a session may be shared while it waits; nobody takes it.
+    answer: Mutex<BoxFuture<'a, std::result::Result<u64, Error>>>,
 }
 
 impl<'a> Session<'a> {
     pub(super) fn new(client: &'a ClientWrapper, faults: &'a Faults) -> Self {
-        Self { client, faults, tide: None }
+        Self { client, faults, tide: None, sent: Vec::new() }
     }
 
     /// Notes in `tide` which positions are read.
@@ -38,6 +54,45 @@ impl<'a> Session<'a> {
     pub(crate) async fn exec(&mut self, sql: &'static Sql, args: &[Value<'_>]) -> Result<u64> {
         let statement = self.prepare(sql).await?;
         self.execute(sql, &statement, args).await
+    }
+
+    /// Sends a statement whose answer is awaited by [`Session::settle`]: it shares its round trip with
+    /// what is sent after it. Checks then that it changed `wanted` rows.
+    pub(crate) async fn put(
+        &mut self,
+        sql: &'static Sql,
+        args: &[Value<'_>],
+        wanted: Option<u64>,
+    ) -> Result<()> {
+        if self.sent.len() >= PIPELINE_ROWS_MAX {
+            self.settle().await?;
+        }
+        let statement = self.prepare(sql).await?;
+        self.check_count(sql, &statement, args)?;
+        let args = statement.params().iter().zip(args).map(|(ty, arg)| Encoded::new(*arg, ty));
+        let args: Vec<Encoded> = args.collect();
+        let client = self.client;
+        let mut answer = async move { client.execute_raw(&statement, args).await }.boxed();
+        // The first poll puts the message in the connection's queue.
+        if let Some(early) = (&mut answer).now_or_never() {
+            answer = std::future::ready(early).boxed();
+        }
+        self.sent.push(Sent { sql, wanted, answer: Mutex::new(answer) });
+        Ok(())
+    }
+
+    /// Awaits what [`Session::put`] sent; the first failure.
+    pub(crate) async fn settle(&mut self) -> Result<()> {
+        let mut outcome = Ok(());
+        for Sent { sql, wanted, answer } in std::mem::take(&mut self.sent) {
+            let settled = match answer.into_inner().await {
+                Ok(changed) if wanted.is_none_or(|wanted| wanted == changed) => Ok(()),
+                Ok(changed) => Err(miscounted(sql, changed)),
+                Err(error) => Err(self.failed(sql, &error)),
+            };
+            outcome = outcome.and(settled);
+        }
+        outcome
     }
 
     /// All rows are sent at once; the answers are awaited together.

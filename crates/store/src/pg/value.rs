@@ -41,6 +41,40 @@ impl ToSql for Bound<'_> {
     to_sql_checked!();
 }
 
+/// A value as it goes over the wire, for a statement that outlives what it was made from.
+#[derive(Debug)]
+pub(super) struct Encoded(Result<Option<BytesMut>, String>);
+
+impl Encoded {
+    pub(super) fn new(value: Value<'_>, ty: &Type) -> Self {
+        let mut bytes = BytesMut::new();
+        Self(match Bound(value).to_sql(ty, &mut bytes) {
+            Ok(IsNull::Yes) => Ok(None),
+            Ok(IsNull::No) => Ok(Some(bytes)),
+            Err(error) => Err(error.to_string()),
+        })
+    }
+}
+
+impl ToSql for Encoded {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, BoxError> {
+        match &self.0 {
+            Ok(None) => Ok(IsNull::Yes),
+            Ok(Some(bytes)) => {
+                out.extend_from_slice(bytes);
+                Ok(IsNull::No)
+            }
+            Err(reason) => Err(reason.as_str().into()),
+        }
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    to_sql_checked!();
+}
+
 fn checked<T: ToSql>(value: &T, ty: &Type, out: &mut BytesMut) -> Result<IsNull, BoxError> {
     if T::accepts(ty) {
         value.to_sql(ty, out)

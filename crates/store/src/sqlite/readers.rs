@@ -123,6 +123,7 @@ fn read_one(conn: &mut Connection, job: &mut dyn Job) -> Result<()> {
     conn.prepare_cached("BEGIN").and_then(|mut begin| begin.execute([])).map_err(failed)?;
     let mut tx = Tx::new(Conn::Sqlite(conn), None);
     let outcome = job.run(&mut tx).now_or_never();
+    drop(tx);
     conn.prepare_cached("ROLLBACK").and_then(|mut end| end.execute([])).map_err(failed)?;
     outcome.unwrap_or_else(|| {
         Err(StoreError::Driver {

@@ -141,6 +141,7 @@ impl Writer {
                 })
             });
             let (wrote, announced) = (tx.wrote, tx.take_notes());
+            drop(tx);
             meter::work(job.name(), waited, started.elapsed());
             if outcome.is_ok() {
                 notes.extend(announced);
