@@ -102,12 +102,8 @@ impl Rooms {
                     Base { event: Some(head.event.clone()), state_version: head.state_version };
                 let draft = self.draft(room, &mut head, &pending)?;
                 let event_id = draft.pdu.event_id().to_owned();
-                let work = Append {
-                    room: Arc::clone(room),
-                    base,
-                    drafts: vec![draft],
-                    key: Arc::clone(&self.0.key),
-                };
+                let work =
+                    Append { room: Arc::clone(room), base, draft, key: Arc::clone(&self.0.key) };
                 self.0
                     .db
                     .submit(work)

@@ -65,7 +65,7 @@ impl Work for Settle {
         let append = Append {
             room: Arc::clone(&self.room),
             base,
-            drafts: vec![draft],
+            draft,
             key: Arc::clone(&self.rooms.0.key),
         };
         append.run(tx).await.map(Settled::Appended)

@@ -1,6 +1,6 @@
 //! Appending events to a room: the one write that everything in a room comes down to.
 
-use std::sync::Arc;
+use std::{slice, sync::Arc};
 
 use haechi_base::{RoomNid, StreamPos, UserNid};
 use haechi_matrix::{
@@ -20,18 +20,16 @@ use crate::{
 
 sql!(
     ROOM_HEAD,
-    "SELECT seq, head_event, depth, state_version, notify_total, notify_main FROM room WHERE nid = ?1"
+    "SELECT seq, head_event, depth, state_version, notify_total, notify_main,
+        (SELECT event_id FROM event
+         WHERE sender = ?2 AND txn_device = ?3 AND txn_id = ?4 AND room = ?1 AND txn_id IS NOT NULL)
+     FROM room WHERE nid = ?1"
 );
 sql!(
     ROOM_INSERT,
     "INSERT INTO room (room_id, version, seq, head_event, depth, head_pos, state_version,
         notify_total, notify_main, bump_at, published)
      VALUES (?1, ?2, 0, '', 0, 0, 0, 0, 0, 0, ?3) RETURNING nid"
-);
-sql!(
-    TXN_EVENT,
-    "SELECT event_id FROM event
-     WHERE sender = ?1 AND txn_device = ?2 AND txn_id = ?3 AND room = ?4 AND txn_id IS NOT NULL"
 );
 sql!(
     ALIAS_INSERT,
@@ -95,11 +93,11 @@ pub struct PushAction {
     pub highlight: bool,
 }
 
-/// Appends events to a room, all or none.
+/// Appends an event to a room.
 pub(crate) struct Append {
     pub(crate) room: Arc<Room>,
     pub(crate) base: Base,
-    pub(crate) drafts: Vec<Draft>,
+    pub(crate) draft: Draft,
     pub(crate) key: Arc<SigningKey>,
 }
 
@@ -129,17 +127,21 @@ impl Work for Append {
     }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Appended> {
-        if let Some(event_id) = earlier(tx, self.room.nid, &self.drafts).await? {
-            return Ok(Appended::Duplicate(event_id));
+        let txn = self.draft.txn.as_ref();
+        let head = [
+            self.room.nid.into(),
+            self.draft.sender.into(),
+            txn.map(|txn| &*txn.device).into(),
+            txn.map(|txn| &*txn.id).into(),
+        ];
+        let (seq, event, depth, state_version, total, main, earlier) =
+            tx.one::<(i64, String, i64, i64, i64, i64, Option<String>)>(&ROOM_HEAD, &head).await?;
+        if let Some(earlier) = earlier {
+            return Ok(Appended::Duplicate(event_id(earlier)?));
         }
-        for draft in &self.drafts {
-            if is_annotated(tx, self.room.nid, draft).await? {
-                return Ok(Appended::AnnotatedBefore);
-            }
+        if is_annotated(tx, self.room.nid, &self.draft).await? {
+            return Ok(Appended::AnnotatedBefore);
         }
-        let (seq, event, depth, state_version, total, main) = tx
-            .one::<(i64, String, i64, i64, i64, i64)>(&ROOM_HEAD, &[self.room.nid.into()])
-            .await?;
         if state_version != self.base.state_version {
             return Ok(Appended::StateMoved);
         }
@@ -154,7 +156,7 @@ impl Work for Append {
             state_version,
             counts: Counts { total, main },
         };
-        let applied = tail.append_all(tx, &self.drafts, &self.key).await?;
+        let applied = tail.append_all(tx, slice::from_ref(&self.draft), &self.key).await?;
         Ok(Appended::Done { applied, state_version: tail.state_version })
     }
 
@@ -220,18 +222,6 @@ impl Work for CreateRoom {
         tail.append_all(tx, &self.drafts, &self.key).await?;
         Ok(Created::Done(room))
     }
-}
-
-/// The event that this transaction id made before, if it did.
-async fn earlier(tx: &mut Tx<'_>, room: RoomNid, drafts: &[Draft]) -> Result<Option<OwnedEventId>> {
-    for draft in drafts {
-        let Some(txn) = &draft.txn else { continue };
-        let args = [draft.sender.into(), (&*txn.device).into(), (&*txn.id).into(), room.into()];
-        if let Some((found,)) = tx.opt::<(String,)>(&TXN_EVENT, &args).await? {
-            return event_id(found).map(Some);
-        }
-    }
-    Ok(None)
 }
 
 fn event_id(text: String) -> Result<OwnedEventId> {
