@@ -2,8 +2,7 @@ import type { RoomSummary } from "@haechi/chat-core";
 import type { Key } from "@haechi/i18n";
 import { chats, type Filter } from "@haechi/viewmodels";
 import { Link, Outlet, useRouterState } from "@tanstack/react-router";
-import { useVirtualizer } from "@tanstack/react-virtual";
-import { lazy, Suspense, useDeferredValue, useRef, useState } from "react";
+import { lazy, Suspense, useDeferredValue, useEffect, useRef, useState } from "react";
 import { useValue, useWorld } from "../context";
 import { Avatar, Empty } from "../parts/basics";
 import { Icon } from "../parts/icons";
@@ -46,22 +45,36 @@ export function ChatsScreen() {
   );
 }
 
+/** Height of a row in rem, as in the style sheet: all are of one height, so that no measuring is needed. */
+const ROW_REM = 4.25;
+const SPARE = 8;
+
 function ChatList({ rooms }: { rooms: RoomSummary[] }) {
-  "use no memo";
-  const { tr } = useWorld();
+  const { tr, prefs } = useWorld();
   const scroll = useRef<HTMLDivElement>(null);
-  const virtual = useVirtualizer({ count: rooms.length, getScrollElement: () => scroll.current, estimateSize: () => 68, overscan: 8, getItemKey: (at) => rooms[at]?.id ?? at });
+  const [view, setView] = useState({ top: 0, height: 900, row: 68 });
+  useEffect(() => {
+    const box = scroll.current;
+    if (!box) return;
+    const look = () => setView({ top: box.scrollTop, height: box.clientHeight, row: ROW_REM * Number.parseFloat(getComputedStyle(document.documentElement).fontSize) });
+    const watcher = new ResizeObserver(look);
+    watcher.observe(box);
+    box.addEventListener("scroll", look, { passive: true });
+    return () => {
+      watcher.disconnect();
+      box.removeEventListener("scroll", look);
+    };
+  }, [prefs.size]);
+  const from = Math.max(0, Math.floor(view.top / view.row) - SPARE);
+  const shown = rooms.slice(from, from + Math.ceil(view.height / view.row) + 2 * SPARE);
   return (
     <div className="scroll" ref={scroll}>
-      <ul className="rows" aria-label={tr.t("tab.chats")} style={{ height: virtual.getTotalSize(), position: "relative" }}>
-        {virtual.getVirtualItems().map((item) => {
-          const room = rooms[item.index];
-          return room && (
-            <li key={item.key} className="item" style={{ position: "absolute", top: 0, left: 0, right: 0, transform: `translateY(${item.start}px)` }} aria-setsize={rooms.length} aria-posinset={item.index + 1} ref={virtual.measureElement} data-index={item.index}>
-              <ChatRow room={room} />
-            </li>
-          );
-        })}
+      <ul className="rows tall" aria-label={tr.t("tab.chats")} style={{ height: `${rooms.length * ROW_REM}rem`, position: "relative" }}>
+        {shown.map((room, at) => (
+          <li key={room.id} className="item" style={{ transform: `translateY(${(from + at) * ROW_REM}rem)` }} aria-setsize={rooms.length} aria-posinset={from + at + 1}>
+            <ChatRow room={room} />
+          </li>
+        ))}
       </ul>
     </div>
   );

@@ -43,7 +43,7 @@ function MyProfile() {
     <Section title={tr.t("more.profile")}>
       <div className="line">
         <Avatar mxc={me?.avatar ?? null} id={chat.actions.me} name={me?.name ?? localpart(chat.actions.me)} size={72} />
-        <span style={{ flex: 1, minWidth: 0 }}>{chat.actions.me}</span>
+        <span className="grow">{chat.actions.me}</span>
         <label className="button">{tr.t("more.picture")}<input className="sr" type="file" accept="image/*" onChange={(event) => { const file = event.target.files?.[0]; if (file) void shrink(file).then(({ blob }) => save(blob)); }} /></label>
       </div>
       <form className="form" onSubmit={(event) => { event.preventDefault(); void save(); }}>
@@ -156,7 +156,7 @@ function Devices() {
       {devices.map((device) => (
         <div key={device.id}>
           <div className="line">
-            <span style={{ flex: 1, minWidth: 0 }}>{device.name}<br /><small>{device.own ? tr.t("more.thisDevice") : tr.t("more.deviceSeen", { when: tr.brief(device.seenTs) })}</small></span>
+            <span className="grow">{device.name}<br /><small>{device.own ? tr.t("more.thisDevice") : tr.t("more.deviceSeen", { when: tr.brief(device.seenTs) })}</small></span>
             {!device.own && <button type="button" className="button danger" onClick={() => setLeaving(device.id)}>{tr.t("more.deviceOut")}</button>}
           </div>
           {leaving === device.id && (
