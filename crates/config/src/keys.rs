@@ -346,18 +346,8 @@ pub const KEYS: &[Key] = &[
         "86400000",
         "How long such a password is good, in milliseconds.",
     ),
-    key(
-        "web.enabled",
-        Kind::Switch,
-        "true",
-        "Serve the web app on /, beside the API.",
-    ),
-    key(
-        "web.name",
-        Kind::Text,
-        "\"Haechi\"",
-        "What the web app calls the service.",
-    ),
+    key("web.enabled", Kind::Switch, "true", "Serve the web app on /, beside the API."),
+    key("web.name", Kind::Text, "\"Haechi\"", "What the web app calls the service."),
     key(
         "web.welcome",
         Kind::Text,

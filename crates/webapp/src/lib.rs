@@ -26,7 +26,8 @@ struct File {
 static FILES: &[File] = include!(concat!(env!("OUT_DIR"), "/files.rs"));
 
 /// Paths that belong to the APIs, whether they know them or not.
-const OF_APIS: &[&str] = &["/_matrix", "/_haechi", "/_synapse", "/.well-known", "/healthz", "/readyz"];
+const OF_APIS: &[&str] =
+    &["/_matrix", "/_haechi", "/_synapse", "/.well-known", "/healthz", "/readyz"];
 
 /// Said instead of the app by a program that was built without it.
 const ABSENT: &str = "<!doctype html><meta charset=utf-8><title>Haechi</title>\
@@ -111,10 +112,9 @@ async fn serve(
     };
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_SECURITY_POLICY, policy);
-    for (name, value) in [
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
-    ] {
+    for (name, value) in
+        [(header::X_CONTENT_TYPE_OPTIONS, "nosniff"), (header::REFERRER_POLICY, "no-referrer")]
+    {
         headers.insert(name, HeaderValue::from_static(value));
     }
     headers.insert("cross-origin-opener-policy", HeaderValue::from_static("same-origin"));

@@ -20,13 +20,24 @@ import {
   RoomStateEvent,
   SyncState,
 } from "matrix-js-sdk";
-import { logger } from "matrix-js-sdk/lib/logger.js";
+import type { Logger } from "matrix-js-sdk/lib/logger.js";
 import type { Bases } from "./bases";
 import type { OutboxItem } from "./db";
 import { note, poll, reactions, read } from "./messages";
 import type { Sent } from "./outbox";
 import type { Connection, Member, Message, Preview, Profile, RoomKind, RoomSummary, Session, Timeline } from "./types";
 import { type Reader, unreadCounts } from "./unread";
+
+/** The SDK tells much of what is none of a user's trouble; its warnings go where developers look. */
+const nothing = () => undefined;
+const quiet: Logger = {
+  trace: nothing,
+  debug: nothing,
+  info: nothing,
+  warn: (...what) => console.debug(...what),
+  error: (...what) => console.debug(...what),
+  getChild: () => quiet,
+};
 
 /** What the engine tells. */
 export interface Listener {
@@ -54,7 +65,6 @@ export class Engine {
   #direct = new Map<string, string>();
 
   constructor(session: Session, bases: Bases, listener: Listener) {
-    (logger as { setLevel?: (level: string) => void }).setLevel?.("error");
     this.#session = session;
     this.#listener = listener;
     const store = typeof indexedDB === "undefined"
@@ -69,7 +79,10 @@ export class Engine {
       store,
       timelineSupport: true,
       cryptoCallbacks: secrets,
+      logger: quiet,
     });
+    // There are no calls here, and it would complain of each new room.
+    this.client.matrixRTC.start = nothing;
     this.#listen();
   }
 
