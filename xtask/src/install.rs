@@ -42,12 +42,20 @@ pub(crate) const PYTHON: Need = Need {
     present: || shell::succeeds(Command::new("python3").args(["-c", "import venv, ensurepip"])),
 };
 
-/// npm, for the matrix-js-sdk client. It brings a newer Node by itself.
+/// npm, for the web app and for the matrix-js-sdk client of the tests.
 pub(crate) const NPM: Need = Need {
     name: "Node.js with npm",
-    why: "the matrix-js-sdk client talks to the server in the tests",
+    why: "the web app is built by it, and the matrix-js-sdk client of the tests runs on it",
     packages: &["nodejs", "npm"],
     present: || shell::which("node").is_some() && shell::which("npm").is_some(),
+};
+
+/// A browser, for the journeys through the web app.
+pub(crate) const CHROMIUM: Need = Need {
+    name: "Chromium",
+    why: "the tests use the web app in it as people do",
+    packages: &["chromium"],
+    present: || shell::which("chromium").is_some(),
 };
 
 /// Makes sure that all of `needs` are there; installs what is not.

@@ -12,6 +12,7 @@ mod run;
 mod shell;
 mod test;
 mod tidy;
+mod web;
 
 use std::process::ExitCode;
 

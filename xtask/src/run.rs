@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use crate::{
     cargo::{self, cargo},
-    install, shell,
+    install, shell, web,
 };
 
 /// Where the server of `run` listens.
@@ -14,14 +14,16 @@ const LISTEN: &str = "127.0.0.1:8008";
 
 /// Builds the server and serves `./data`; `rest` goes to `haechi serve`, but for `--dev`.
 pub(crate) fn run(rest: &[String]) -> Result<()> {
-    install::ensure(&[install::C_COMPILER])?;
+    install::ensure(&[install::C_COMPILER, install::NPM])?;
+    web::build()?;
     let (dev, rest): (Vec<_>, Vec<_>) = rest.iter().partition(|arg| *arg == "--dev");
     let profile = if dev.is_empty() { "quick" } else { "dev" };
     let haechi = build_server(profile)?;
     let listen = value_of("--listen", &rest).unwrap_or(LISTEN);
     eprintln!(
         "
-Haechi on http://{listen}, its data in ./data. Stop it by Ctrl-C.
+Haechi, its data in ./data. Stop it by Ctrl-C.
+    The web app: open http://{listen} in a browser
     Element Web or Cinny: choose \"Edit\" beside the homeserver and enter http://{listen}
     Element X and phones want https: see \"Point a client at it\" in README.md
     Registration is open: whoever reaches this address may make an account.

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use crate::{
     cargo::{self, cargo},
-    install, nats, postgres, shell, tidy,
+    install, nats, postgres, run, shell, tidy, web,
 };
 
 /// The real clients' own runner, called once everything else ran.
@@ -46,10 +46,12 @@ pub(crate) fn with_postgres(words: &[String]) -> Result<()> {
 
 fn run_test_steps(steps: &mut Steps) -> Result<()> {
     let clients = Path::new(CLIENTS).is_file();
-    install::ensure(&[install::C_COMPILER, install::POSTGRES])?;
+    install::ensure(&[install::C_COMPILER, install::POSTGRES, install::NPM, install::CHROMIUM])?;
     if clients {
-        install::ensure(&[install::PYTHON, install::NPM])?;
+        install::ensure(&[install::PYTHON])?;
     }
+    // First: the binary holds what this builds.
+    steps.step("web app", || web::build().and_then(|()| web::check()));
     steps.step("format", || shell::run(&mut cargo(&["fmt", "--all", "--check"])));
     steps.step("lints", || {
         shell::run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
@@ -68,6 +70,7 @@ fn run_test_steps(steps: &mut Steps) -> Result<()> {
         test.env(nats::VARIABLE, nats::program()?);
         shell::run(test.env("HAECHI_TEST_POSTGRES", &url))
     });
+    steps.step("web journeys", || web::journeys(&run::build_server("dev")?));
     if clients {
         steps.step("real clients", || {
             shell::run(Command::new(format!("./{CLIENTS}")).env("HAECHI_TEST_POSTGRES", &url))

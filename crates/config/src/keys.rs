@@ -346,6 +346,21 @@ pub const KEYS: &[Key] = &[
         "86400000",
         "How long such a password is good, in milliseconds.",
     ),
+    key("web.enabled", Kind::Switch, "true", "Serve the web app on /, beside the API."),
+    key("web.name", Kind::Text, "\"Haechi\"", "What the web app calls the service."),
+    key(
+        "web.welcome",
+        Kind::Text,
+        "\"\"",
+        "A sentence on the web app's first page. Empty: the app's own words.",
+    ),
+    key(
+        "web.base_urls",
+        Kind::Texts,
+        "[]",
+        "Where the same service answers, such as one URL for each data centre. The web app moves to \
+         the next by itself when one stops answering.",
+    ),
     key(
         "limits.connections_max",
         Kind::Integer(16, 10_000_000),

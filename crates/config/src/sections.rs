@@ -51,6 +51,8 @@ pub struct Config {
     pub push: Push,
     /// Relays for calls.
     pub turn: Turn,
+    /// The web app.
+    pub web: Web,
     /// Bounds of the whole server.
     pub limits: Limits,
 }
@@ -80,6 +82,7 @@ impl Config {
         self.media.validate(problems);
         self.tls.validate(problems);
         self.turn.validate(problems);
+        self.web.validate(problems);
     }
 
     /// Which database to open. Reads `database.password_file` if there is one.
@@ -128,6 +131,34 @@ impl Bus {
             Problem(format!("`bus.token_file`: cannot read {}: {error}", file.display()))
         })?;
         Ok(Some(Secret::new(token.trim().to_owned())))
+    }
+}
+
+/// The web app.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Web {
+    /// Whether it is served on `/`.
+    pub enabled: bool,
+    /// What the operator calls the service.
+    pub name: String,
+    /// A sentence on the first page.
+    pub welcome: String,
+    /// Where the same service answers, in the order in which the app tries them.
+    pub base_urls: Vec<String>,
+}
+
+impl Web {
+    fn validate(&self, problems: &mut Vec<Problem>) {
+        for url in &self.base_urls {
+            let http = url.starts_with("https://") || url.starts_with("http://");
+            if !http || url.ends_with('/') || url.contains([' ', ';', ',', '\'']) {
+                problems.push(Problem(format!(
+                    "`web.base_urls` names `{url}`: write each as https://host, without a slash at \
+                     its end"
+                )));
+            }
+        }
     }
 }
 

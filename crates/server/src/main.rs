@@ -7,6 +7,7 @@ mod compose;
 mod health;
 mod listen;
 mod others;
+mod web;
 
 use std::process::ExitCode;
 

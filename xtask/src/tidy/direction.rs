@@ -14,7 +14,7 @@ const LAYERS: &[&[&str]] = &[
     &["push"],
     &["sync"],
     &["http"],
-    &["api-client"],
+    &["api-client", "webapp"],
     &["server"],
 ];
 
@@ -25,6 +25,7 @@ const NARROWER: &[(&str, &[&str])] = &[
     ("blob", &["base"]),
     ("bus", &[]),
     ("fetch", &["base"]),
+    ("webapp", &[]),
 ];
 
 /// Crates of one layer that may use one another all the same.
@@ -35,7 +36,7 @@ const ONLY_IN: &[(&str, &[&str], &str)] = &[
     ("rusqlite", &["store"], "the rest knows only `Work` and `Db`"),
     ("tokio-postgres", &["store"], "the rest knows only `Work` and `Db`"),
     ("deadpool-postgres", &["store"], "the rest knows only `Work` and `Db`"),
-    ("axum", &["http", "api-*", "server"], "domain crates know no HTTP"),
+    ("axum", &["http", "api-*", "webapp", "server"], "domain crates know no HTTP"),
     ("axum-server", &["http", "server"], "domain crates know no HTTP"),
     ("tower-http", &["http", "api-*", "server"], "domain crates know no HTTP"),
     ("object_store", &["blob"], "the rest knows only `Blob`"),

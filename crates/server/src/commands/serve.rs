@@ -19,6 +19,7 @@ use crate::{
     compose::{Parts, compose},
     health,
     listen::Listeners,
+    web,
 };
 
 /// Serves until a signal or a failure ends it.
@@ -56,7 +57,7 @@ async fn serve(config: &Config, recorder: Recorder) -> anyhow::Result<()> {
 
     let mut listeners = Listeners::new(config.limits.connections_max);
     for address in &config.listen {
-        let router = health.clone().fallback_service(api.clone());
+        let router = health.clone().fallback_service(web::beside(config, api.clone()));
         listeners.serve(*address, router, tls.as_ref())?;
     }
     if let Some(address) = config.metrics_listen {
