@@ -221,7 +221,10 @@ mod tests {
     fn names_and_numbers_are_unlike() {
         let names: BTreeSet<_> = TransferCode::ALL.iter().map(|code| code.as_str()).collect();
         let numbers: BTreeSet<_> = TransferCode::ALL.iter().map(|code| *code as i64).collect();
-        assert_eq!((names.len(), numbers.len()), (TransferCode::ALL.len(), TransferCode::ALL.len()));
+        assert_eq!(
+            (names.len(), numbers.len()),
+            (TransferCode::ALL.len(), TransferCode::ALL.len())
+        );
         let numbers: BTreeSet<_> = AccountCode::ALL.iter().map(|code| *code as i64).collect();
         assert_eq!(numbers.len(), AccountCode::ALL.len());
         for code in TransferCode::ALL {

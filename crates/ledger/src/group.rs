@@ -137,8 +137,7 @@ impl Groups {
     async fn write(&self, requests: &[Vec<NewTransfer>]) -> Result<Vec<Vec<Outcome>>> {
         let mut tries = 0;
         loop {
-            let work =
-                MakeTransfers { requests: requests.to_vec(), clock: self.0.clock.clone() };
+            let work = MakeTransfers { requests: requests.to_vec(), clock: self.0.clock.clone() };
             match self.0.db.write(work).await {
                 // Another ledger took the id a moment ago: now it is found, and answered.
                 Err(StoreError::Conflict(_)) if tries < TRIES => tries += 1,

@@ -149,7 +149,10 @@ impl Ledger {
     }
 
     /// The transfers of these ids that were made, in no order, with what became of pending ones.
-    pub async fn transfers(&self, ids: Vec<TransferId>) -> Result<Vec<(Transfer, Option<Pending>)>> {
+    pub async fn transfers(
+        &self,
+        ids: Vec<TransferId>,
+    ) -> Result<Vec<(Transfer, Option<Pending>)>> {
         Ok(self.db.read(store::read::Transfers(ids)).await?)
     }
 

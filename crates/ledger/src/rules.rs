@@ -250,10 +250,8 @@ impl Books {
     /// Posts or voids a pending transfer.
     fn settle(&mut self, new: &NewTransfer) -> Result<(), TransferCode> {
         exists::settling_as_such(new)?;
-        let pending = *self
-            .transfers
-            .get(&new.pending_id)
-            .ok_or(TransferCode::PendingTransferNotFound)?;
+        let pending =
+            *self.transfers.get(&new.pending_id).ok_or(TransferCode::PendingTransferNotFound)?;
         let reserved = pending.facts;
         exists::fits_pending(new, &reserved)?;
         let posts = new.flags.has(TransferFlags::POST_PENDING);

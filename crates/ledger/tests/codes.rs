@@ -42,8 +42,8 @@ async fn every_code_of_an_account_is_given(db: TestDb) {
         ..account(1, AccountFlags::NONE)
     };
     let data = |long, middle, short| UserData { long, middle, short };
-    let both = AccountFlags::DEBITS_MUST_NOT_EXCEED_CREDITS
-        | AccountFlags::CREDITS_MUST_NOT_EXCEED_DEBITS;
+    let both =
+        AccountFlags::DEBITS_MUST_NOT_EXCEED_CREDITS | AccountFlags::CREDITS_MUST_NOT_EXCEED_DEBITS;
     let linked = AccountFlags::LINKED;
     let cases: Vec<(Vec<NewAccount>, Vec<AccountCode>)> = vec![
         (vec![one], vec![AccountCode::Ok]),
@@ -171,10 +171,7 @@ fn settling_cases() -> Vec<(NewTransfer, Code)> {
             NewTransfer { credit: AccountId(5), ..post },
             Code::PendingTransferHasDifferentCreditAccountId,
         ),
-        (
-            NewTransfer { ledger: LedgerId(840), ..post },
-            Code::PendingTransferHasDifferentLedger,
-        ),
+        (NewTransfer { ledger: LedgerId(840), ..post }, Code::PendingTransferHasDifferentLedger),
         (NewTransfer { code: 9, ..post }, Code::PendingTransferHasDifferentCode),
         (NewTransfer { amount: 51, ..post }, Code::ExceedsPendingTransferAmount),
         (

@@ -240,14 +240,16 @@ async fn compare(engine: &Engine, space: &Space, model: &Model) -> Result<(), Te
         prop_assert_eq!(pending.map(|Pending { state, .. }| state), wanted);
     }
     for id in ids {
-        let query = HistoryQuery { account: id, after: None, before: None, limit: 900, order: Order::Up };
+        let query =
+            HistoryQuery { account: id, after: None, before: None, limit: 900, order: Order::Up };
         let history = ledger.history(query).await.unwrap();
         let transfers: Vec<TransferId> = history
             .iter()
             .filter(|entry| entry.kind == EntryKind::Transfer)
             .map(|entry| entry.transfer.id)
             .collect();
-        let touches = |made: &&common::model::Made| made.facts.debit == id || made.facts.credit == id;
+        let touches =
+            |made: &&common::model::Made| made.facts.debit == id || made.facts.credit == id;
         let wanted: Vec<_> = model.made.iter().filter(touches).map(|made| made.facts.id).collect();
         prop_assert_eq!(transfers, wanted);
         for entry in &history {

@@ -218,7 +218,7 @@ impl Rooms {
         Ok(users.into_iter().zip(nids).filter_map(|(user, nid)| Some((user, nid?))).collect())
     }
 
-    async fn load_push_rules(&self, room: &Arc<Room>) -> Result<()> {
+    pub(crate) async fn load_push_rules(&self, room: &Arc<Room>) -> Result<()> {
         match self.0.push.get() {
             Some(push) if !push.is_ready(room) => push.load(room).await,
             _ => Ok(()),
@@ -226,7 +226,12 @@ impl Rooms {
     }
 
     /// Checks `pending` at the end of `head`, signs it there and moves the head on.
-    fn draft(&self, room: &Arc<Room>, head: &mut Head, pending: &Pending) -> Result<Draft> {
+    pub(crate) fn draft(
+        &self,
+        room: &Arc<Room>,
+        head: &mut Head,
+        pending: &Pending,
+    ) -> Result<Draft> {
         let draft = place(room.version, head, pending, &self.0.key)?;
         check(room.version, head, &draft.pdu)?;
         let mut draft = draft;

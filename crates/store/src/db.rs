@@ -64,10 +64,7 @@ impl Db {
 
     /// Opens the database to read only, as it was migrated by a server: on SQLite also while the server
     /// has the file open. Writes are refused.
-    pub async fn open_reading(
-        config: &DbConfig,
-        schemas: &[&'static Schema],
-    ) -> Result<Self> {
+    pub async fn open_reading(config: &DbConfig, schemas: &[&'static Schema]) -> Result<Self> {
         match config {
             DbConfig::Sqlite { path, readers } => {
                 let engine = sqlite::Engine::open_reading(path, *readers)?;

@@ -74,11 +74,7 @@ impl<'a> Tx<'a> {
 
     /// Runs a statement for each row of the columns, on PostgreSQL once with arrays; returns how many
     /// rows it changed. See [`Column`] for how the texts differ.
-    pub async fn exec_columns(
-        &mut self,
-        sql: &'static Sql,
-        columns: &[Column<'_>],
-    ) -> Result<u64> {
+    pub async fn exec_columns(&mut self, sql: &'static Sql, columns: &[Column<'_>]) -> Result<u64> {
         self.wrote = true;
         match &mut self.conn {
             Conn::Sqlite(conn) => sqlite::exec_columns(conn, sql, columns),

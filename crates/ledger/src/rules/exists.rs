@@ -3,9 +3,7 @@
 
 use crate::{
     codes::{AccountCode, TransferCode},
-    model::{
-        AMOUNT_MAX, LedgerId, NewAccount, NewTransfer, TransferFlags, TransferId, UserData,
-    },
+    model::{AMOUNT_MAX, LedgerId, NewAccount, NewTransfer, TransferFlags, TransferId, UserData},
 };
 
 /// What is wrong with an account before anything else is looked at.
@@ -61,14 +59,8 @@ pub(super) fn transfer(
         (new.flags != made.flags, TransferCode::ExistsWithDifferentFlags),
         (new.pending_id != made.pending_id, TransferCode::ExistsWithDifferentPendingId),
         (new.timeout_s != made.timeout_s, TransferCode::ExistsWithDifferentTimeout),
-        (
-            id(new.debit.0, made.debit.0),
-            TransferCode::ExistsWithDifferentDebitAccountId,
-        ),
-        (
-            id(new.credit.0, made.credit.0),
-            TransferCode::ExistsWithDifferentCreditAccountId,
-        ),
+        (id(new.debit.0, made.debit.0), TransferCode::ExistsWithDifferentDebitAccountId),
+        (id(new.credit.0, made.credit.0), TransferCode::ExistsWithDifferentCreditAccountId),
         (amount, TransferCode::ExistsWithDifferentAmount),
         (wanted.long != has.long, TransferCode::ExistsWithDifferentUserDataLong),
         (wanted.middle != has.middle, TransferCode::ExistsWithDifferentUserDataMiddle),
@@ -118,9 +110,8 @@ pub(super) fn as_such(new: &NewTransfer) -> Result<(), TransferCode> {
 /// What is wrong with a settling transfer before the pending one is looked at.
 pub(super) fn settling_as_such(new: &NewTransfer) -> Result<(), TransferCode> {
     let both = TransferFlags::POST_PENDING | TransferFlags::VOID_PENDING;
-    let others = TransferFlags::PENDING
-        | TransferFlags::BALANCING_DEBIT
-        | TransferFlags::BALANCING_CREDIT;
+    let others =
+        TransferFlags::PENDING | TransferFlags::BALANCING_DEBIT | TransferFlags::BALANCING_CREDIT;
     let contradicts = new.flags.0 & both.0 == both.0 || new.flags.has(others);
     first(&[
         (contradicts, TransferCode::FlagsAreMutuallyExclusive),
@@ -134,16 +125,10 @@ pub(super) fn settling_as_such(new: &NewTransfer) -> Result<(), TransferCode> {
 }
 
 /// Does it say of the pending transfer only what is so?
-pub(super) fn fits_pending(
-    new: &NewTransfer,
-    pending: &NewTransfer,
-) -> Result<(), TransferCode> {
+pub(super) fn fits_pending(new: &NewTransfer, pending: &NewTransfer) -> Result<(), TransferCode> {
     let differs = |wanted: u128, has: u128| wanted != 0 && wanted != has;
     first(&[
-        (
-            !pending.flags.has(TransferFlags::PENDING),
-            TransferCode::PendingTransferNotPending,
-        ),
+        (!pending.flags.has(TransferFlags::PENDING), TransferCode::PendingTransferNotPending),
         (
             differs(new.debit.0, pending.debit.0),
             TransferCode::PendingTransferHasDifferentDebitAccountId,

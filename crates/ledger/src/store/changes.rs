@@ -57,8 +57,7 @@ impl Work for MakeTransfers {
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Out> {
         let all: Vec<NewTransfer> = self.requests.iter().flatten().copied().collect();
         let mut books = Books::load(tx, self.clock.now(), &all, &[], &[]).await?;
-        let outcomes =
-            self.requests.iter().map(|request| books.make_transfers(request)).collect();
+        let outcomes = self.requests.iter().map(|request| books.make_transfers(request)).collect();
         books.write(tx).await?;
         Ok(outcomes)
     }
@@ -143,12 +142,7 @@ impl Work for Expire {
     }
 }
 
-async fn due(
-    tx: &mut Tx<'_>,
-    ledger: LedgerId,
-    at: Millis,
-    most: i64,
-) -> Result<Vec<TransferId>> {
+async fn due(tx: &mut Tx<'_>, ledger: LedgerId, at: Millis, most: i64) -> Result<Vec<TransferId>> {
     let args = [Value::Int(ledger.0.into()), at.into(), most.into()];
     let rows: Vec<(Vec<u8>,)> = tx.all(&DUE, &args).await?;
     let id = |(bytes,): (Vec<u8>,)| Some(TransferId(u128::from_be_bytes(bytes.try_into().ok()?)));

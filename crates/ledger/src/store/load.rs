@@ -56,8 +56,7 @@ impl FromRow for AccountRow {
         let id = AccountId(u128::from_be_bytes(id));
         let facts = read_facts(id, LedgerId(ledger), &row.get::<Vec<u8>>(2)?)
             .ok_or_else(|| broken("facts"))?;
-        let balances =
-            read_balances(&row.get::<Vec<u8>>(3)?).ok_or_else(|| broken("balances"))?;
+        let balances = read_balances(&row.get::<Vec<u8>>(3)?).ok_or_else(|| broken("balances"))?;
         Ok(Self(Account { facts, balances, last: EntryPos(row.get(4)?) }))
     }
 }
@@ -158,7 +157,8 @@ impl Books {
         let refused: Vec<RefusedRow> = by_ids(tx, &REFUSED, unknown.collect::<Vec<_>>()).await?;
         books.refused = refused.into_iter().map(|RefusedRow(id, refused)| (id, refused)).collect();
         let named = transfers.iter().flat_map(|transfer| [transfer.debit, transfer.credit]);
-        let reserved = books.transfers.values().flat_map(|made| [made.facts.debit, made.facts.credit]);
+        let reserved =
+            books.transfers.values().flat_map(|made| [made.facts.debit, made.facts.credit]);
         let wanted: BTreeSet<u128> =
             named.chain(reserved).chain(accounts.iter().copied()).map(|id| id.0).collect();
         let rows: Vec<AccountRow> =

@@ -37,7 +37,9 @@ sql!(
 );
 sql!(
     CREDITS_DOWN,
-    entries!("WHERE credit = ?1 AND pos > ?2 AND pos <= ?3 AND kind > 1 ORDER BY pos DESC LIMIT ?4")
+    entries!(
+        "WHERE credit = ?1 AND pos > ?2 AND pos <= ?3 AND kind > 1 ORDER BY pos DESC LIMIT ?4"
+    )
 );
 sql!(AT, "SELECT at_ms FROM ledger_entry WHERE pos = ?1");
 sql!(

@@ -85,4 +85,3 @@ pub(crate) async fn verified(db: &TestDb, id: LedgerId, clock: &Clock) -> Report
 pub(crate) fn advance(clock: &Clock, seconds: u64) {
     clock.advance(Duration::from_secs(seconds));
 }
-

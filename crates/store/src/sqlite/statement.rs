@@ -7,11 +7,7 @@ use rusqlite::{
     types::{ToSqlOutput, ValueRef},
 };
 
-use crate::{
-    Column, FromRow, Result, Row, Sql, StoreError, Value,
-    column::rows,
-    row::Inner,
-};
+use crate::{Column, FromRow, Result, Row, Sql, StoreError, Value, column::rows, row::Inner};
 
 /// Bytes of an item in a list; guessed, to allocate once.
 const ITEM_BYTES: usize = 48;
