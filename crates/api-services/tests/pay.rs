@@ -235,7 +235,7 @@ async fn a_pin_cannot_be_guessed_however_many_try_at_once() {
     assert_eq!((wrong, locked), (5, 25));
     // The right one does not help now; the operator does.
     assert_eq!(world.send("right", 10).await.0, 429);
-    let mina = world.server.accounts.account(&MINA.try_into().unwrap()).await.unwrap();
+    let mina = world.server.accounts.account(MINA.try_into().unwrap()).await.unwrap();
     let unlock = haechi_pay::Intervention::UnlockPin;
     world.server.pay.intervene("test", mina, unlock, "called us").await.unwrap();
     assert_eq!(world.send("right", 10).await.0, 200);
