@@ -133,7 +133,9 @@ async fn m6_money_on_its_way_is_still_the_senders() {
 #[tokio::test]
 async fn m3_a_key_moves_money_once_and_its_answer_can_be_asked_for() {
     let world = world().await;
-    let answers = join_all((0..8).map(|_| world.send("lunch", 1_000))).await;
+    // Each one under way is a try with the PIN: not more of them at once than there are tries.
+    let mut answers = join_all((0..4).map(|_| world.send("lunch", 1_000))).await;
+    answers.extend(join_all((0..4).map(|_| world.send("lunch", 1_000))).await);
     let (_, first) = &answers[0];
     assert!(
         answers.iter().all(|(status, answer)| *status == 200 && answer == first),

@@ -5,7 +5,7 @@ mod client;
 
 use std::{num::NonZeroUsize, sync::Arc};
 
-use haechi_accounts::{AccountSettings, Accounts, DeviceHooks, Presence};
+use haechi_accounts::{AccountSettings, Accounts, DeviceHooks, Presence, Users};
 use haechi_api_client::{App, FilterCache, Handles, RegistrationMode, Settings};
 use haechi_api_services::{RoomCards, Services};
 use haechi_base::Clock;
@@ -64,6 +64,20 @@ pub const SCHEMAS: [&Schema; 7] = [
     &haechi_ledger::SCHEMA,
     &haechi_pay::SCHEMA,
 ];
+
+fn payments(db: &Db, ledger: &Ledger, clock: Clock, rooms: &Rooms, users: Users) -> Pay {
+    let cards = Arc::new(RoomCards::new(rooms.clone(), users));
+    Pay::new(db.clone(), ledger.clone(), clock, pay_settings(), cards)
+}
+
+fn services(pay: &Pay, accounts: &Accounts, rooms: &Rooms) -> axum::Router {
+    haechi_api_services::router(Services {
+        pay: pay.clone(),
+        accounts: accounts.clone(),
+        rooms: rooms.clone(),
+        limiter: RateLimiter::off(),
+    })
+}
 
 /// Won, which go back after a day.
 fn pay_settings() -> haechi_pay::Settings {
@@ -155,14 +169,8 @@ impl TestServer {
             filters: FilterCache::default(),
         });
         let ledger = Ledger::new(db.clone(), clock.clone());
-        let cards = Arc::new(RoomCards::new(rooms.clone(), users));
-        let pay = Pay::new(db.clone(), ledger.clone(), clock, pay_settings(), cards);
-        let services = haechi_api_services::router(Services {
-            pay: pay.clone(),
-            accounts: accounts.clone(),
-            rooms: rooms.clone(),
-            limiter: RateLimiter::off(),
-        });
+        let pay = payments(&db, &ledger, clock, &rooms, users);
+        let services = services(&pay, &accounts, &rooms);
         let router = haechi_api_client::router(app).merge(services);
         let router = Stack::new(router, &StackSettings::default());
         Self { router, db, accounts, keys, rooms, push, ledger, pay, close, _folder: folder }

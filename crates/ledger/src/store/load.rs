@@ -18,16 +18,16 @@ use crate::{
 };
 
 sql!(HEAD, "SELECT entries, at_ms, hash, peaks FROM ledger_head WHERE ledger = ?1");
+// Split: SQLite runs it for each id, PostgreSQL once over an array.
 sql!(
     pub(crate) ACCOUNTS,
-    // SQLite runs it for each id, PostgreSQL once over an array
     sqlite: "SELECT id, ledger, facts, balances, last_pos FROM ledger_account WHERE id = ?1",
     pg: "SELECT id, ledger, facts, balances, last_pos FROM ledger_account
          WHERE id = ANY($1::BYTEA[])",
 );
+// Split: as above.
 sql!(
     pub(crate) TRANSFERS,
-    // as above
     sqlite: "SELECT e.pos, e.kind, e.id, e.debit, e.credit, e.at_ms, e.body, e.hash,
                 p.state, p.deadline_ms
              FROM ledger_entry e LEFT JOIN ledger_pending p ON p.id = e.id
@@ -37,9 +37,9 @@ sql!(
          FROM ledger_entry e LEFT JOIN ledger_pending p ON p.id = e.id
          WHERE e.id = ANY($1::BYTEA[]) AND e.kind = 2",
 );
+// Split: as above.
 sql!(
     REFUSED,
-    // as above
     sqlite: "SELECT id, code, digest FROM ledger_refused WHERE id = ?1",
     pg: "SELECT id, code, digest FROM ledger_refused WHERE id = ANY($1::BYTEA[])",
 );

@@ -10,34 +10,34 @@ use crate::{
     rules::{Books, Head},
 };
 
+// Split: SQLite runs it for each row, PostgreSQL once over arrays.
 sql!(
     ENTRY_INSERT,
-    // SQLite runs it for each row, PostgreSQL once over arrays
     sqlite: "INSERT INTO ledger_entry (pos, kind, id, debit, credit, at_ms, body, hash)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     pg: "INSERT INTO ledger_entry (pos, kind, id, debit, credit, at_ms, body, hash)
          SELECT * FROM unnest($1::BIGINT[], $2::BIGINT[], $3::BYTEA[], $4::BYTEA[], $5::BYTEA[],
             $6::BIGINT[], $7::BYTEA[], $8::BYTEA[])",
 );
+// Split: as above.
 sql!(
     ACCOUNT_INSERT,
-    // as above
     sqlite: "INSERT INTO ledger_account (id, ledger, facts, balances, last_pos)
              VALUES (?1, ?2, ?3, ?4, ?5)",
     pg: "INSERT INTO ledger_account (id, ledger, facts, balances, last_pos)
          SELECT * FROM unnest($1::BYTEA[], $2::BIGINT[], $3::BYTEA[], $4::BYTEA[], $5::BIGINT[])",
 );
+// Split: as above.
 sql!(
     ACCOUNT_UPDATE,
-    // as above
     sqlite: "UPDATE ledger_account SET balances = ?2, last_pos = ?3 WHERE id = ?1",
     pg: "UPDATE ledger_account a SET balances = t.balances, last_pos = t.last_pos
          FROM unnest($1::BYTEA[], $2::BYTEA[], $3::BIGINT[]) AS t (id, balances, last_pos)
          WHERE a.id = t.id",
 );
+// Split: as above; -1 for no deadline, since an array of numbers has no NULL here.
 sql!(
     PENDING_PUT,
-    // as above; -1 for no deadline, since an array of numbers has no NULL here
     sqlite: "INSERT INTO ledger_pending (id, ledger, deadline_ms, state)
              VALUES (?1, ?2, nullif(?3, -1), ?4)
              ON CONFLICT (id) DO UPDATE SET state = excluded.state",
