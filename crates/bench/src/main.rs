@@ -11,6 +11,7 @@ mod check;
 mod error;
 mod figures;
 mod http;
+mod ledger;
 mod listener;
 mod load;
 mod meter;
@@ -52,6 +53,8 @@ struct Cli {
 enum What {
     #[command(flatten)]
     Measure(Choice),
+    /// Make transfers in the ledger, without HTTP between: the workload of tb-perf.
+    Ledger(ledger::Options),
     /// Serve a pretence of Matrix from memory, to find the generator's own limit.
     Stub {
         /// Where to listen
@@ -109,6 +112,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.what {
         What::Measure(choice) => measure(&cli.options, choice.scenarios()),
+        What::Ledger(options) => measure_ledger(&cli.options, &options),
         What::Stub { listen } => stub::run(listen),
         What::IdleClients => scenario::idle::child(),
     };
@@ -150,9 +154,19 @@ fn measure(options: &Options, scenarios: Vec<Scenario>) -> Result<()> {
 
 /// All runs of one scenario.
 fn measure_one(options: &Options, scenario: &Scenario) -> Result<()> {
+    repeat(options, |run| scenario.run(&environment(options, run)?))
+}
+
+/// All runs on the ledger, each on a fresh database.
+fn measure_ledger(options: &Options, load: &ledger::Options) -> Result<()> {
+    let threads = options.threads.map(NonZeroUsize::get);
+    repeat(options, |_| ledger::run(&options.database, threads, load))
+}
+
+fn repeat(options: &Options, once: impl Fn(usize) -> Result<Report>) -> Result<()> {
     let mut reports: Vec<Report> = Vec::new();
     for run in 0..options.runs.get() {
-        let report = scenario.run(&environment(options, run)?)?;
+        let report = once(run)?;
         let line = report.json();
         match &options.json {
             Some(path) => {

@@ -236,14 +236,15 @@ fn tail(path: &Path) -> String {
 
 /// A `PostgreSQL` of our own: 1 GB of shared buffers, the rest as it comes, so every commit is synced.
 #[derive(Debug)]
-struct Postgres {
+pub(crate) struct Postgres {
     port: u16,
     child: Child,
     _folder: TempDir,
 }
 
 impl Postgres {
-    fn start(cpus: Option<&str>) -> Result<Self> {
+    /// Starts it on these processors, in a new folder, with a database.
+    pub(crate) fn start(cpus: Option<&str>) -> Result<Self> {
         let programs = newest_postgres()?;
         let folder =
             TempDir::with_prefix("haechi-bench-pg-").map_err(Error::io("make a folder"))?;
@@ -301,7 +302,8 @@ impl Postgres {
         }
     }
 
-    fn url(&self) -> String {
+    /// The address of its database.
+    pub(crate) fn url(&self) -> String {
         format!("postgres://postgres@127.0.0.1:{}/haechi", self.port)
     }
 }

@@ -244,6 +244,20 @@ pub const KEYS: &[Key] = &[
         "With presence on `auto`: it is on up to this many accounts.",
     ),
     key(
+        "pay.currencies",
+        Kind::Texts,
+        "[]",
+        "Currencies in which people can pay each other: of KRW, EUR, USD, JPY, GBP, CHF, or one of your \
+         own as NAME:NUMBER:DIGITS, such as POINTS:9001:0. Without any, payments are off. One that \
+         was used must stay in the list.",
+    ),
+    key(
+        "pay.return_after_hours",
+        Kind::Integer(1, 8_760),
+        "72",
+        "After how many hours a payment goes back that nobody has accepted.",
+    ),
+    key(
         "media.upload_bytes_max",
         Kind::Integer(1_024, 10_737_418_240),
         "104857600",

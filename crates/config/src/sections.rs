@@ -41,6 +41,8 @@ pub struct Config {
     pub rate_limits: RateLimits,
     /// Whether users are told who is online.
     pub presence: Presence,
+    /// Payments between people.
+    pub pay: Pay,
     /// Uploads and previews.
     pub media: Media,
     /// Certificate and key, when the server speaks https itself.
@@ -225,6 +227,16 @@ pub enum PresenceMode {
     Off,
     /// While there are few accounts.
     Auto,
+}
+
+/// Payments between people.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pay {
+    /// Currencies: codes of ISO 4217, or `NAME:NUMBER:DIGITS`. None: payments are off.
+    pub currencies: Vec<String>,
+    /// After how many hours a payment goes back that nobody has accepted.
+    pub return_after_hours: u32,
 }
 
 /// Uploads and previews.

@@ -133,7 +133,7 @@ fn preflight() -> Response {
         (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PUT, DELETE, HEAD, OPTIONS"),
         (
             header::ACCESS_CONTROL_ALLOW_HEADERS,
-            "X-Requested-With, Content-Type, Authorization, Date",
+            "X-Requested-With, Content-Type, Authorization, Date, Idempotency-Key",
         ),
         (header::ACCESS_CONTROL_MAX_AGE, "86400"),
     ] {

@@ -214,7 +214,7 @@ impl Rooms {
         Ok(users.into_iter().zip(nids).filter_map(|(user, nid)| Some((user, nid?))).collect())
     }
 
-    async fn load_push_rules(&self, room: &Arc<Room>) -> Result<()> {
+    pub(crate) async fn load_push_rules(&self, room: &Arc<Room>) -> Result<()> {
         match self.0.push.get() {
             Some(push) if !push.is_ready(room) => push.load(room).await,
             _ => Ok(()),

@@ -9,6 +9,7 @@ mod aliases;
 mod append;
 mod create;
 mod directory;
+mod enclose;
 mod error;
 mod everywhere;
 #[cfg(feature = "fuzz")]
@@ -47,6 +48,7 @@ use ruma::OwnedServerName;
 pub use append::NewEvent;
 pub use create::NewRoom;
 pub use directory::{DirectoryPage, DirectoryQuery, DirectoryToken};
+pub use enclose::Enclosed;
 pub use error::{Result, RoomError};
 pub use haechi_matrix::auth::Membership;
 pub use hierarchy::{HierarchyPage, HierarchyQuery, HierarchyRoom, HierarchyToken};

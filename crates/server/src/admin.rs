@@ -58,6 +58,23 @@ pub(crate) enum Request {
     ListMedia { name: String, after: i64 },
     /// Delete an upload, or every one with the same bytes.
     DeleteMedia { uri: String, everywhere: bool },
+    /// Put money into a wallet.
+    IssueMoney { name: String, currency: String, amount: i64, key: String, who: String },
+    /// Freeze wallets, let them go, or release a PIN.
+    Intervene { name: String, what: Wallets, reason: String, who: String },
+    /// List what operators did with money, after this line.
+    ListAudit { after: i64 },
+}
+
+/// What is done to a user's wallets.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) enum Wallets {
+    /// Nothing goes in or out.
+    Freeze,
+    /// They are let go.
+    Unfreeze,
+    /// The PIN can be tried again.
+    UnlockPin,
 }
 
 /// What the operator gets.
@@ -71,6 +88,8 @@ pub(crate) enum Answer {
     Reports(Vec<Report>),
     /// Some uploads.
     Media(Vec<Upload>),
+    /// Some lines of the audit log: number, and what it says.
+    Audit(Vec<(i64, String)>),
     /// It was not done.
     Failed(String),
 }

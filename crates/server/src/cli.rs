@@ -54,6 +54,20 @@ pub(crate) enum Command {
         #[command(flatten)]
         flags: ConfigFlags,
     },
+    /// Payments between people.
+    Pay {
+        #[command(subcommand)]
+        command: PayCommand,
+        #[command(flatten)]
+        flags: ConfigFlags,
+    },
+    /// The books: check them, write them out.
+    Ledger {
+        #[command(subcommand)]
+        command: LedgerCommand,
+        #[command(flatten)]
+        flags: ConfigFlags,
+    },
     /// Look at the configuration without starting anything.
     Config {
         #[command(subcommand)]
@@ -152,6 +166,86 @@ pub(crate) enum MediaCommand {
         #[arg(long)]
         everywhere: bool,
     },
+}
+
+/// What can be done with payments. Each of these leaves a line in the audit log.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PayCommand {
+    /// Put money into a wallet, from the treasury.
+    Issue {
+        /// The user, short or whole: mina or @mina:haechi.example.
+        name: String,
+        /// The currency, such as KRW.
+        currency: String,
+        /// Whole minor units: won, cents.
+        amount: i64,
+        /// Your own name for it: with the same key it is done only once.
+        #[arg(long)]
+        key: String,
+    },
+    /// Let nothing in or out of a user's wallets.
+    Freeze {
+        /// The user, short or whole: mina or @mina:haechi.example.
+        name: String,
+        /// Why; it stands in the audit log.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Let a user's wallets go again.
+    Unfreeze {
+        /// The user, short or whole: mina or @mina:haechi.example.
+        name: String,
+        /// Why; it stands in the audit log.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Let a user try the payment PIN again.
+    UnlockPin {
+        /// The user, short or whole: mina or @mina:haechi.example.
+        name: String,
+        /// Why; it stands in the audit log.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Show what operators did, oldest first.
+    Audit,
+}
+
+/// What can be done with the books. Both commands only read, and may run beside the server or on a
+/// restored copy.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LedgerCommand {
+    /// Check that every entry stands as it was written, that all sums and balances follow from the
+    /// entries, and that nothing is undecided past its time. Exit code 0 when all is well.
+    #[command(after_help = "\
+Keep the `root` that is printed, away from this machine: whoever has it can tell later whether
+anything before it was changed. Receipts are checked against it.")]
+    Verify {
+        /// Only this ledger, such as 410; all when not given.
+        #[arg(long, value_name = "NUMBER")]
+        ledger: Option<u32>,
+    },
+    /// Write all entries of a ledger, oldest first.
+    Export {
+        /// The ledger, such as 410 for won (ISO 4217).
+        #[arg(long, value_name = "NUMBER")]
+        ledger: u32,
+        /// How entries are written.
+        #[arg(long, value_enum, default_value = "csv")]
+        format: ExportFormat,
+        /// Where to; standard output when not given.
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+}
+
+/// How entries of the books are written.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// Fields separated by commas, with a line of names first.
+    Csv,
+    /// A JSON object on each line.
+    Json,
 }
 
 /// The configuration's usual keys as flags. They win over the environment and the file.

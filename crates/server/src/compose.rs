@@ -5,12 +5,14 @@ use std::{fs, num::NonZeroU32, num::NonZeroUsize, sync::Arc};
 use anyhow::{Context as _, anyhow};
 use haechi_accounts::{AccountSettings, Accounts, DeviceHooks, Presence};
 use haechi_api_client::{App, FilterCache, Handles, RegistrationMode, Relays, Settings};
+use haechi_api_services::Services;
 use haechi_base::Clock;
 use haechi_blob::Blob;
 use haechi_bus::Bus;
 use haechi_config::{Config, DatabaseTarget, PushBadge, RateLimits, Registration};
 use haechi_http::{Rate, RateLimiter};
 use haechi_keys::Keys;
+use haechi_ledger::Ledger;
 use haechi_media::{FetchConfig, Media, MediaConfig, PreviewConfig, UserLimits};
 use haechi_push::{BadgeCounts, Push, PushSettings, PusherHooks};
 use haechi_rooms::Rooms;
@@ -22,7 +24,7 @@ use tokio::sync::{
     watch,
 };
 
-use crate::{admin::Office, others};
+use crate::{admin::Office, others, pay};
 
 /// The tables of all crates, each after those it needs.
 const SCHEMAS: &[&Schema] = &[
@@ -31,6 +33,8 @@ const SCHEMAS: &[&Schema] = &[
     &haechi_rooms::SCHEMA,
     &haechi_media::SCHEMA,
     &haechi_push::SCHEMA,
+    &haechi_ledger::SCHEMA,
+    &haechi_pay::SCHEMA,
 ];
 
 /// The parts that `haechi serve` looks after.
@@ -42,6 +46,8 @@ pub(crate) struct Parts {
     pub(crate) media: Media,
     pub(crate) bus: Bus,
     pub(crate) app: App,
+    pub(crate) ledger: Ledger,
+    pub(crate) services: Services,
 }
 
 /// Opens the database and builds everything on it. Long-polls end when `closing` turns true.
@@ -86,9 +92,17 @@ pub(crate) async fn compose(
         clock.clone(),
         closing,
     );
+    let limiter = limiter(&config.rate_limits);
+    let ledger = Ledger::new(db.clone(), clock.clone());
+    let services = Services {
+        pay: pay::payments(config, &db, &ledger, &clock, &rooms, &accounts)?,
+        accounts: accounts.clone(),
+        rooms: rooms.clone(),
+        limiter: limiter.clone(),
+    };
     let app = App::new(Handles {
         settings: settings(config, &clock)?,
-        limiter: limiter(&config.rate_limits),
+        limiter,
         accounts: accounts.clone(),
         presence: presence.clone(),
         rooms,
@@ -98,7 +112,7 @@ pub(crate) async fn compose(
         media: media.clone(),
         filters: FilterCache::default(),
     });
-    Ok(Parts { db, accounts, keys, presence, media, bus, app })
+    Ok(Parts { db, accounts, keys, presence, media, bus, app, ledger, services })
 }
 
 /// Commits that wait between push and sync.
@@ -126,7 +140,9 @@ pub(crate) async fn office(config: &Config) -> anyhow::Result<Office> {
     let accounts = accounts(config, &db, &keys)?;
     let rooms = rooms(config, &db, &accounts).await?;
     let media = media(config, &db, &Clock::System)?;
-    Ok(Office { accounts, rooms, media })
+    let ledger = Ledger::new(db.clone(), Clock::System);
+    let pay = pay::payments(config, &db, &ledger, &Clock::System, &rooms, &accounts)?;
+    Ok(Office { accounts, rooms, media, pay })
 }
 
 async fn rooms(config: &Config, db: &Db, accounts: &Accounts) -> anyhow::Result<Rooms> {
@@ -143,13 +159,26 @@ enum Purpose {
     Command,
 }
 
+/// Opens the database for a command that only reads.
+pub(crate) async fn reading(config: &Config) -> anyhow::Result<Db> {
+    let (database, shown) = database(config, Purpose::Command)?;
+    let opened = Db::open_reading(&database, SCHEMAS).await;
+    opened.with_context(|| format!("cannot open the database {shown}"))
+}
+
 async fn open(config: &Config, purpose: Purpose) -> anyhow::Result<(Db, Receiver<Commit>)> {
     fs::create_dir_all(&config.data_dir)
         .with_context(|| format!("cannot make the folder {}", config.data_dir.display()))?;
+    let (database, shown) = database(config, purpose)?;
+    Db::open(&database, SCHEMAS).await.with_context(|| format!("cannot open the database {shown}"))
+}
+
+/// Which database, and how it is called in messages.
+fn database(config: &Config, purpose: Purpose) -> anyhow::Result<(DbConfig, String)> {
     let at_least_one = |count: usize| NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN);
     let connections = at_least_one(config.database.connections_max);
     let target = config.database_target().map_err(|problem| anyhow!("{problem}"))?;
-    let (database, shown) = match target {
+    Ok(match target {
         DatabaseTarget::Sqlite(path) => {
             let shown = path.display().to_string();
             (DbConfig::Sqlite { path, readers: connections }, shown)
@@ -166,8 +195,7 @@ async fn open(config: &Config, purpose: Purpose) -> anyhow::Result<(Db, Receiver
             };
             (database, "on PostgreSQL".to_owned())
         }
-    };
-    Db::open(&database, SCHEMAS).await.with_context(|| format!("cannot open the database {shown}"))
+    })
 }
 
 /// A name that this node has after a restart and that no other node has.

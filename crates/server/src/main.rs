@@ -7,6 +7,7 @@ mod compose;
 mod health;
 mod listen;
 mod others;
+mod pay;
 mod web;
 
 use std::process::ExitCode;
@@ -22,7 +23,9 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Config { command } => commands::config::run(&command),
+        Command::Ledger { command, flags } => commands::ledger::run(&command, &flags),
         Command::Media { command, flags } => commands::media::run(command, &flags),
+        Command::Pay { command, flags } => commands::pay::run(&command, &flags),
         Command::Report { command, flags } => commands::report::run(&command, &flags),
         Command::Serve(flags) => commands::serve::run(&flags),
         Command::Token { command, flags } => commands::token::run(command, &flags),

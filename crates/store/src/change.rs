@@ -34,6 +34,9 @@ pub enum Change {
     Presence(UserNid),
     /// Some of the user's sessions ended. Heard by no client: nodes forget the tokens that they know.
     Sessions(UserNid),
+    /// The journal of this ledger has grown. Heard by no client: it moves the lane, so that reads on
+    /// other nodes and on standbys show what was acknowledged.
+    Ledger(u32),
 }
 
 /// A change and its place in a lane.

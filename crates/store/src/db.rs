@@ -62,6 +62,22 @@ impl Db {
         Self::open_feeding(config, schemas, FEED_COMMITS_MAX).await
     }
 
+    /// Opens the database to read only, as it was migrated by a server: on SQLite also while the server
+    /// has the file open. Writes are refused.
+    pub async fn open_reading(config: &DbConfig, schemas: &[&'static Schema]) -> Result<Self> {
+        match config {
+            DbConfig::Sqlite { path, readers } => {
+                let engine = sqlite::Engine::open_reading(path, *readers)?;
+                Ok(Self(Arc::new(Engine::Sqlite(engine))))
+            }
+            DbConfig::Postgres { .. } => {
+                let (db, mut feed) = Self::open(config, schemas).await?;
+                tokio::spawn(async move { while feed.recv().await.is_some() {} });
+                Ok(db)
+            }
+        }
+    }
+
     pub(crate) async fn open_feeding(
         config: &DbConfig,
         schemas: &[&'static Schema],

@@ -8,7 +8,9 @@
 //!   the changes come out of the feed that [`Db::open`] returns, in order, together with the horizon
 //!   they make visible.
 
+mod addition;
 mod change;
+mod column;
 mod db;
 mod error;
 mod hint;
@@ -25,7 +27,9 @@ mod tx;
 mod value;
 mod work;
 
+pub use addition::{Addition, AdditionFuture};
 pub use change::{Change, Commit, Note};
+pub use column::Column;
 pub use db::{Db, DbConfig};
 pub use error::{Result, StoreError};
 pub use hint::Hint;

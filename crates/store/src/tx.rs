@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use haechi_base::{LaneId, StreamPos};
 
-use crate::{Change, FromRow, Note, Result, Sql, StoreError, Value, pg, sqlite};
+use crate::{Change, Column, FromRow, Note, Result, Sql, StoreError, Value, pg, sqlite};
 
 /// An open transaction. The engine begins and ends it; a work only runs statements.
 pub struct Tx<'a> {
@@ -90,6 +90,28 @@ impl<'a> Tx<'a> {
                 rows.iter().try_fold(0, |sum, args| Ok(sum + sqlite::exec(conn, sql, args)?))
             }
             Conn::Pg(session) => session.exec_many(sql, rows).await,
+        }
+    }
+
+    /// Runs a statement for each row of the columns, on PostgreSQL once with arrays; returns how many
+    /// rows it changed. See [`Column`] for how the texts differ.
+    pub async fn exec_columns(&mut self, sql: &'static Sql, columns: &[Column<'_>]) -> Result<u64> {
+        self.wrote = true;
+        match &mut self.conn {
+            Conn::Sqlite(conn) => sqlite::exec_columns(conn, sql, columns),
+            Conn::Pg(session) => session.exec_columns(sql, columns).await,
+        }
+    }
+
+    /// What a query finds for all rows of the columns together, in no order.
+    pub async fn all_columns<T: FromRow>(
+        &mut self,
+        sql: &'static Sql,
+        columns: &[Column<'_>],
+    ) -> Result<Vec<T>> {
+        match &mut self.conn {
+            Conn::Sqlite(conn) => sqlite::all_columns(conn, sql, columns),
+            Conn::Pg(session) => session.all_columns(sql, columns).await,
         }
     }
 

@@ -11,7 +11,7 @@ use common::{
 use futures_util::future::join_all;
 use haechi_base::{RoomNid, StreamPos};
 use haechi_store::{
-    Change, Commit, DbConfig, Result, Row, StoreError, Tx, Value, Work,
+    Change, Column, Commit, DbConfig, Result, Row, StoreError, Tx, Value, Work, sql,
     testing::{self, TestDb, check_plans, check_statements, store_test},
 };
 
@@ -472,4 +472,39 @@ fn the_log_of_sqlite_begins_anew() {
         assert!(log < 110_000_000, "the log has {log} bytes");
         db.close().await;
     });
+}
+
+sql!(INSERT_COLUMNS,
+    // SQLite runs it for each row, PostgreSQL once over arrays
+    sqlite: "INSERT INTO message (pos, room, seq, id, body) VALUES (?1, 9, ?2, hex(?3), ?4)",
+    pg: "INSERT INTO message (pos, room, seq, id, body)
+         SELECT pos, 9, seq, upper(encode(id, 'hex')), body
+         FROM unnest($1::BIGINT[], $2::BIGINT[], $3::BYTEA[], $4::BYTEA[]) AS t (pos, seq, id, body)");
+sql!(BY_SEQS,
+    // as above
+    sqlite: "SELECT id, body FROM message WHERE room = 9 AND seq = ?1",
+    pg: "SELECT id, body FROM message WHERE room = 9 AND seq = ANY($1::BIGINT[])");
+
+one_off!(WriteColumns(count: i64) -> u64, |this, tx| {
+    let numbers: Vec<i64> = (0..this.count).collect();
+    let names: Vec<_> = numbers.iter().map(|number| number.to_be_bytes()).collect();
+    let names: Vec<&[u8]> = names.iter().map(<[u8; 8]>::as_slice).collect();
+    let bodies = vec![b"body".as_slice(); names.len()];
+    let (ints, blobs) = (Column::Ints(&numbers), Column::Blobs(&names));
+    tx.exec_columns(&INSERT_COLUMNS, &[ints, ints, blobs, Column::Blobs(&bodies)]).await
+});
+
+one_off!(ReadColumns(seqs: Vec<i64>) -> Vec<(String, Vec<u8>)>, |this, tx| {
+    tx.all_columns(&BY_SEQS, &[Column::Ints(&this.seqs)]).await
+});
+
+#[store_test(schemas(SCHEMA))]
+async fn columns_are_written_and_found_alike(db: TestDb) {
+    assert_eq!(db.write(WriteColumns { count: 2_000 }).await.unwrap(), 2_000);
+    let mut found = db.read(ReadColumns { seqs: vec![7, 5_000, 1_999, 0] }).await.unwrap();
+    found.sort_unstable();
+    let row = |number: i64| (format!("{number:016X}"), b"body".to_vec());
+    assert_eq!(found, [row(0), row(7), row(1_999)]);
+    assert_eq!(db.write(WriteColumns { count: 0 }).await.unwrap(), 0);
+    assert_eq!(db.read(ReadColumns { seqs: vec![] }).await.unwrap(), []);
 }

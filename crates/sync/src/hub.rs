@@ -258,7 +258,7 @@ impl Hub {
                 }
             }
             // Only for the caches of nodes.
-            Change::Sessions(_) => {}
+            Change::Sessions(_) | Change::Ledger(_) => {}
             Change::Presence(user) => {
                 for other in self.acquaintances(*user).await {
                     tell(other, Signal::Presence(*user));

@@ -13,11 +13,13 @@ pub type Answer = (u16, Json);
 pub struct Client {
     router: haechi_http::Stack,
     token: Option<String>,
+    /// The `Idempotency-Key` of what it asks.
+    key: Option<String>,
 }
 
 impl Client {
     pub(crate) fn new(router: haechi_http::Stack, token: Option<String>) -> Self {
-        Self { router, token }
+        Self { router, token, key: None }
     }
 
     /// Asks by GET.
@@ -28,6 +30,12 @@ impl Client {
     /// Asks by POST.
     pub async fn post(&self, path: &str, body: Json) -> Answer {
         self.ask(Method::POST, path, Body::from(body.to_string())).await
+    }
+
+    /// Asks by POST under an `Idempotency-Key`.
+    pub async fn post_once(&self, key: &str, path: &str, body: Json) -> Answer {
+        let keyed = Self { key: Some(key.to_owned()), ..self.clone() };
+        keyed.ask(Method::POST, path, Body::from(body.to_string())).await
     }
 
     /// Asks by PUT.
@@ -49,6 +57,9 @@ impl Client {
         let mut request = Request::builder().method(method).uri(format!("{prefix}{path}"));
         if let Some(token) = &self.token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        if let Some(key) = &self.key {
+            request = request.header("idempotency-key", key);
         }
         let request = request.body(body).expect("a request");
         let response = self.router.clone().oneshot(request).await.expect("never fails");

@@ -5,14 +5,17 @@ mod client;
 
 use std::{num::NonZeroUsize, sync::Arc};
 
-use haechi_accounts::{AccountSettings, Accounts, DeviceHooks, Presence};
+use haechi_accounts::{AccountSettings, Accounts, DeviceHooks, Presence, Users};
 use haechi_api_client::{App, FilterCache, Handles, RegistrationMode, Settings};
+use haechi_api_services::{RoomCards, Services};
 use haechi_base::Clock;
 use haechi_blob::Blob;
 use haechi_http::{RateLimiter, Stack, StackSettings};
 use haechi_keys::Keys;
+use haechi_ledger::{Ledger, LedgerId};
 use haechi_matrix::RoomVersion;
 use haechi_media::{Media, MediaConfig};
+use haechi_pay::{Currency, Limits, Pay};
 use haechi_push::{Push, PushSettings, PusherHooks};
 use haechi_rooms::Rooms;
 use haechi_store::{Commit, Db, DbConfig, Schema};
@@ -43,18 +46,51 @@ pub struct TestServer {
     pub rooms: Rooms,
     /// Its pushers.
     pub push: Push,
+    /// Its ledgers.
+    pub ledger: Ledger,
+    /// Its payments, in won.
+    pub pay: Pay,
     close: watch::Sender<bool>,
     _folder: tempfile::TempDir,
 }
 
 /// The tables of all that the server holds.
-pub const SCHEMAS: [&Schema; 5] = [
+pub const SCHEMAS: [&Schema; 7] = [
     &haechi_accounts::SCHEMA,
     &haechi_keys::SCHEMA,
     &haechi_rooms::SCHEMA,
     &haechi_media::SCHEMA,
     &haechi_push::SCHEMA,
+    &haechi_ledger::SCHEMA,
+    &haechi_pay::SCHEMA,
 ];
+
+fn payments(db: &Db, ledger: &Ledger, clock: Clock, rooms: &Rooms, users: Users) -> Pay {
+    let cards = Arc::new(RoomCards::new(rooms.clone(), users));
+    Pay::new(db.clone(), ledger.clone(), clock, pay_settings(), cards)
+}
+
+fn services(pay: &Pay, accounts: &Accounts, rooms: &Rooms) -> axum::Router {
+    haechi_api_services::router(Services {
+        pay: pay.clone(),
+        accounts: accounts.clone(),
+        rooms: rooms.clone(),
+        limiter: RateLimiter::off(),
+    })
+}
+
+/// Won, which go back after a day.
+fn pay_settings() -> haechi_pay::Settings {
+    let limits =
+        Limits { payment: 1_000_000, day: 2_000_000, month: 20_000_000, balance: 5_000_000 };
+    let won = Currency { code: "KRW".to_owned(), ledger: LedgerId(410), digits: 0, limits };
+    haechi_pay::Settings {
+        currencies: vec![won],
+        return_after_s: 86_400,
+        pin_tries_max: 5,
+        pin_lock: std::time::Duration::from_mins(30),
+    }
+}
 
 impl TestServer {
     /// Starts a server on the machine's clock.
@@ -132,8 +168,12 @@ impl TestServer {
             sync,
             filters: FilterCache::default(),
         });
-        let router = Stack::new(haechi_api_client::router(app), &StackSettings::default());
-        Self { router, db, accounts, keys, rooms, push, close, _folder: folder }
+        let ledger = Ledger::new(db.clone(), clock.clone());
+        let pay = payments(&db, &ledger, clock, &rooms, users);
+        let services = services(&pay, &accounts, &rooms);
+        let router = haechi_api_client::router(app).merge(services);
+        let router = Stack::new(router, &StackSettings::default());
+        Self { router, db, accounts, keys, rooms, push, ledger, pay, close, _folder: folder }
     }
 
     /// A server with open registration, and the user mina on it.

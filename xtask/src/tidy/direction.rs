@@ -9,12 +9,12 @@ const LAYERS: &[&[&str]] = &[
     &["base"],
     &["config", "telemetry", "store-macros", "matrix", "fetch"],
     &["store", "blob", "bus"],
-    &["accounts"],
+    &["accounts", "ledger"],
     &["keys", "rooms", "media"],
-    &["push"],
+    &["push", "pay"],
     &["sync"],
     &["http"],
-    &["api-client", "webapp"],
+    &["api-client", "api-services", "webapp"],
     &["server"],
 ];
 
@@ -25,6 +25,8 @@ const NARROWER: &[(&str, &[&str])] = &[
     ("blob", &["base"]),
     ("bus", &[]),
     ("fetch", &["base"]),
+    ("ledger", &["base", "store"]),
+    ("pay", &["base", "store", "ledger"]),
     ("webapp", &[]),
 ];
 

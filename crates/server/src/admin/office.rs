@@ -8,11 +8,12 @@ use haechi_accounts::{
 };
 use haechi_base::{Clock, RoomNid, UserNid};
 use haechi_media::{Listed, Media, MediaError};
+use haechi_pay::{Intervention, Pay};
 use haechi_rooms::{Actor, Rooms};
 use ruma::{EventId, MxcUri, OwnedUserId, UserId};
 use serde_json::Value as Json;
 
-use super::{Answer, Report, Request, Upload, User};
+use super::{Answer, Report, Request, Upload, User, Wallets};
 
 /// Accounts in one page of a list.
 const USERS_PAGE: u32 = 1_000;
@@ -22,6 +23,9 @@ const REPORTS_PAGE: usize = 16;
 
 /// Uploads in one page.
 const MEDIA_PAGE: i64 = 100;
+
+/// Lines of the audit log in one page.
+const AUDIT_PAGE: i64 = 500;
 
 /// Addresses of media shown of one event.
 const SHOWN_MAX: usize = 16;
@@ -35,6 +39,15 @@ pub(crate) struct Office {
     pub(crate) accounts: Accounts,
     pub(crate) rooms: Rooms,
     pub(crate) media: Media,
+    pub(crate) pay: Pay,
+}
+
+fn intervention(what: Wallets) -> Intervention {
+    match what {
+        Wallets::Freeze => Intervention::Freeze,
+        Wallets::Unfreeze => Intervention::Unfreeze,
+        Wallets::UnlockPin => Intervention::UnlockPin,
+    }
 }
 
 /// Does what is asked.
@@ -80,6 +93,17 @@ impl Office {
                 number.to_string()
             }
             Request::DeleteMedia { uri, everywhere } => self.delete_media(uri, *everywhere).await?,
+            Request::IssueMoney { name, currency, amount, key, who } => {
+                let (user, id) = self.find(name).await?;
+                self.pay.issue(who, key, user, currency, *amount).await?;
+                format!("{amount} {currency} for {id}")
+            }
+            Request::Intervene { name, what, reason, who } => {
+                let (user, id) = self.find(name).await?;
+                self.pay.intervene(who, user, intervention(*what), reason).await?;
+                id.to_string()
+            }
+            Request::ListAudit { after } => return Ok(Answer::Audit(self.audit(*after).await?)),
             Request::ListUsers { after } => {
                 let users = accounts.list(UserNid(*after), USERS_PAGE).await?;
                 return Ok(Answer::Users(users.iter().map(shown_user).collect()));
@@ -140,6 +164,20 @@ impl Office {
             Err(MediaError::NotFound) => bail!("there is no {uri}"),
             Err(error) => Err(error.into()),
         }
+    }
+
+    async fn audit(&self, after: i64) -> anyhow::Result<Vec<(i64, String)>> {
+        let mut shown = Vec::new();
+        for line in self.pay.audit(after, AUDIT_PAGE).await? {
+            let whom = match line.user {
+                Some(user) => self.user_id(user).await?,
+                None => String::new(),
+            };
+            let at = crate::commands::moment(line.at_ms);
+            let text = format!("{at}  {}: {} {whom} {:?}", line.who, line.what, line.detail);
+            shown.push((line.number, text));
+        }
+        Ok(shown)
     }
 
     async fn reports(&self, after: i64) -> anyhow::Result<Vec<Report>> {

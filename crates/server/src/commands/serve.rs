@@ -47,7 +47,9 @@ async fn serve(config: &Config, recorder: Recorder) -> anyhow::Result<()> {
         trusted_proxies: config.trusted_proxies.clone(),
         ..StackSettings::default()
     };
-    let api = haechi_http::Stack::new(haechi_api_client::router(parts.app.clone()), &settings);
+    let matrix = haechi_api_client::router(parts.app.clone());
+    let services = haechi_api_services::router(parts.services.clone());
+    let api = haechi_http::Stack::new(matrix.merge(services), &settings);
     let health = health::routes(
         parts.db.clone(),
         parts.bus.clone(),
@@ -74,6 +76,7 @@ async fn serve(config: &Config, recorder: Recorder) -> anyhow::Result<()> {
         accounts: parts.accounts.clone(),
         rooms: parts.app.rooms.clone(),
         media: parts.media.clone(),
+        pay: parts.services.pay.clone(),
     };
     tokio::spawn(admin.serve(office));
     tokio::spawn(keep_house(Arc::clone(&parts)));
@@ -108,6 +111,13 @@ async fn tls(config: &Config) -> anyhow::Result<Option<RustlsConfig>> {
     loaded.map(Some).context("cannot use the certificate and key of `tls`")
 }
 
+/// Ends what is pending past its time. Every node may: it is decided under the ledger's lock.
+async fn settle(parts: &Parts) -> anyhow::Result<()> {
+    parts.services.pay.sweep().await?;
+    parts.ledger.expire().await?;
+    Ok(())
+}
+
 /// What must be done from time to time. Trouble is logged and tried again the next time.
 async fn keep_house(parts: Arc<Parts>) {
     let every = |seconds| {
@@ -116,12 +126,13 @@ async fn keep_house(parts: Arc<Parts>) {
         interval
     };
     let (mut presence, mut seen, mut purge) = (every(10), every(60), every(3_600));
-    let mut sweep = every(300);
+    let (mut sweep, mut money) = (every(300), every(1));
     loop {
         let (what, done) = tokio::select! {
             _ = presence.tick() => ("presence", parts.presence.expire().await.map_err(anyhow::Error::from)),
             _ = seen.tick() => ("last use of devices", parts.accounts.write_seen().await.map_err(anyhow::Error::from)),
             _ = sweep.tick() => ("old media", parts.media.sweep().await.map(drop).map_err(anyhow::Error::from)),
+            _ = money.tick() => ("money on its way", settle(&parts).await),
             _ = purge.tick() => ("old keys", parts.keys.purge().await.map_err(anyhow::Error::from)),
         };
         if let Err(error) = done {

@@ -8,14 +8,14 @@ use futures_util::{
     future::{BoxFuture, try_join_all},
 };
 use parking_lot::Mutex;
-use tokio_postgres::{Error, Statement};
+use tokio_postgres::{Error, Statement, types::ToSql};
 
 use super::{
     fault::{Fault, Faults, statement_error},
-    value::{Bound, Encoded},
+    value::{Bound, BoundColumn, Encoded},
 };
 use crate::{
-    FromRow, Result, Row, Sql, StoreError, Value,
+    Column, FromRow, Result, Row, Sql, StoreError, Value,
     row::{Inner, Tide},
     tx::miscounted,
 };
@@ -68,7 +68,7 @@ impl<'a> Session<'a> {
             self.settle().await?;
         }
         let statement = self.prepare(sql).await?;
-        self.check_count(sql, &statement, args)?;
+        self.check_count(sql, &statement, args.len())?;
         let args = statement.params().iter().zip(args).map(|(ty, arg)| Encoded::new(*arg, ty));
         let args: Vec<Encoded> = args.collect();
         let client = self.client;
@@ -110,6 +110,35 @@ impl<'a> Session<'a> {
         Ok(changed)
     }
 
+    pub(crate) async fn exec_columns(
+        &mut self,
+        sql: &'static Sql,
+        columns: &[Column<'_>],
+    ) -> Result<u64> {
+        let statement = self.prepare(sql).await?;
+        self.check_count(sql, &statement, columns.len())?;
+        self.client
+            .execute_raw(&statement, columns.iter().map(|column| BoundColumn(*column)))
+            .await
+            .map_err(|error| self.failed(sql, &error))
+    }
+
+    pub(crate) async fn all_columns<T: FromRow>(
+        &mut self,
+        sql: &'static Sql,
+        columns: &[Column<'_>],
+    ) -> Result<Vec<T>> {
+        let statement = self.prepare(sql).await?;
+        self.check_count(sql, &statement, columns.len())?;
+        let mut found = Vec::new();
+        self.each_of(sql, &statement, columns.iter().map(|column| BoundColumn(*column)), |row| {
+            found.push(T::from_row(row)?);
+            Ok(())
+        })
+        .await?;
+        Ok(found)
+    }
+
     pub(crate) async fn opt<T: FromRow>(
         &mut self,
         sql: &'static Sql,
@@ -146,7 +175,7 @@ impl<'a> Session<'a> {
         statement: &Statement,
         args: &[Value<'_>],
     ) -> Result<u64> {
-        self.check_count(sql, statement, args)?;
+        self.check_count(sql, statement, args.len())?;
         self.client
             .execute_raw(statement, args.iter().map(|arg| Bound(*arg)))
             .await
@@ -158,13 +187,23 @@ impl<'a> Session<'a> {
         &self,
         sql: &'static Sql,
         args: &[Value<'_>],
-        mut on_row: impl FnMut(&Row<'_>) -> Result<()>,
+        on_row: impl FnMut(&Row<'_>) -> Result<()>,
     ) -> Result<()> {
         let statement = self.prepare(sql).await?;
-        self.check_count(sql, &statement, args)?;
+        self.check_count(sql, &statement, args.len())?;
+        self.each_of(sql, &statement, args.iter().map(|arg| Bound(*arg)), on_row).await
+    }
+
+    async fn each_of<P: ToSql>(
+        &self,
+        sql: &'static Sql,
+        statement: &Statement,
+        args: impl ExactSizeIterator<Item = P>,
+        mut on_row: impl FnMut(&Row<'_>) -> Result<()>,
+    ) -> Result<()> {
         let rows = self
             .client
-            .query_raw(&statement, args.iter().map(|arg| Bound(*arg)))
+            .query_raw(statement, args)
             .await
             .map_err(|error| self.failed(sql, &error))?;
         let mut rows = pin!(rows);
@@ -185,15 +224,15 @@ impl<'a> Session<'a> {
     }
 
     /// The driver would panic.
-    fn check_count(&self, sql: &Sql, statement: &Statement, args: &[Value<'_>]) -> Result<()> {
+    fn check_count(&self, sql: &Sql, statement: &Statement, count: usize) -> Result<()> {
         let wanted = statement.params().len();
-        if wanted == args.len() {
+        if wanted == count {
             return Ok(());
         }
         self.faults.note(Fault::Statement);
         Err(StoreError::Driver {
             statement: sql.name,
-            reason: format!("{} values for {wanted} placeholders", args.len()),
+            reason: format!("{count} values for {wanted} placeholders"),
         })
     }
 

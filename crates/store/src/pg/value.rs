@@ -6,7 +6,7 @@ use tokio_postgres::types::{
     FromSql, IsNull, ToSql, Type, WrongType, private::BytesMut, to_sql_checked,
 };
 
-use crate::Value;
+use crate::{Column, Value};
 
 type BoxError = Box<dyn Error + Sync + Send>;
 
@@ -68,6 +68,26 @@ impl ToSql for Encoded {
         }
     }
 
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    to_sql_checked!();
+}
+
+/// A list of values on its way to a placeholder that is an array.
+#[derive(Debug)]
+pub(super) struct BoundColumn<'a>(pub(super) Column<'a>);
+
+impl ToSql for BoundColumn<'_> {
+    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, BoxError> {
+        match self.0 {
+            Column::Ints(values) => checked(&values, ty, out),
+            Column::Blobs(values) => checked(&values, ty, out),
+        }
+    }
+
+    /// Looked at when it is written.
     fn accepts(_: &Type) -> bool {
         true
     }

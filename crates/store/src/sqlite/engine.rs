@@ -79,6 +79,27 @@ impl Engine {
         })
     }
 
+    /// Opens the file to read only, also while a server has it open.
+    pub(crate) fn open_reading(path: &Path, readers: NonZeroUsize) -> Result<Self> {
+        if !path.is_file() {
+            let shown = path.display();
+            return Err(StoreError::Unavailable(format!("there is no database {shown}")));
+        }
+        let (readers, threads) = Readers::start(path, readers)?;
+        let (queue, _) = async_channel::bounded(1);
+        queue.close();
+        let (_, horizon) = watch::channel(Positions::default());
+        Ok(Self {
+            queue,
+            readers,
+            horizon,
+            threads: Mutex::new(threads),
+            #[cfg(feature = "testing")]
+            crashed: Arc::new(AtomicBool::new(false)),
+            lock: Mutex::new(None),
+        })
+    }
+
     pub(crate) fn write(&self, job: Box<dyn Job>) -> Result<()> {
         self.queue.try_send(job).map_err(|error| match error {
             async_channel::TrySendError::Full(_) => StoreError::Overloaded,

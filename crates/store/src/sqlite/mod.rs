@@ -8,4 +8,4 @@ mod statement;
 mod writer;
 
 pub(crate) use engine::Engine;
-pub(crate) use statement::{all, exec, opt};
+pub(crate) use statement::{all, all_columns, exec, exec_columns, opt};

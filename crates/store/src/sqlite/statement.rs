@@ -7,7 +7,7 @@ use rusqlite::{
     types::{ToSqlOutput, ValueRef},
 };
 
-use crate::{FromRow, Result, Row, Sql, StoreError, Value, row::Inner};
+use crate::{Column, FromRow, Result, Row, Sql, StoreError, Value, column::rows, row::Inner};
 
 /// Bytes of an item in a list; guessed, to allocate once.
 const ITEM_BYTES: usize = 48;
@@ -70,6 +70,55 @@ pub(crate) fn exec(conn: &Connection, sql: &'static Sql, args: &[Value<'_>]) -> 
     bind(&mut statement, sql, args)?;
     let changed = statement.raw_execute().map_err(|error| driver(sql, &error))?;
     Ok(changed as u64)
+}
+
+fn bind_row(
+    statement: &mut Statement<'_>,
+    sql: &Sql,
+    columns: &[Column<'_>],
+    row: usize,
+) -> Result<()> {
+    for (index, column) in columns.iter().enumerate() {
+        let value = match column {
+            Column::Ints(values) => ValueRef::Integer(values[row]),
+            Column::Blobs(values) => ValueRef::Blob(values[row]),
+        };
+        let bound = ToSqlOutput::Borrowed(value);
+        statement.raw_bind_parameter(index + 1, bound).map_err(|error| driver(sql, &error))?;
+    }
+    Ok(())
+}
+
+pub(crate) fn exec_columns(
+    conn: &Connection,
+    sql: &'static Sql,
+    columns: &[Column<'_>],
+) -> Result<u64> {
+    let mut statement = conn.prepare_cached(sql.sqlite).map_err(|error| driver(sql, &error))?;
+    let mut changed = 0;
+    for row in 0..rows(columns) {
+        bind_row(&mut statement, sql, columns, row)?;
+        changed += statement.raw_execute().map_err(|error| driver(sql, &error))? as u64;
+    }
+    Ok(changed)
+}
+
+pub(crate) fn all_columns<T: FromRow>(
+    conn: &Connection,
+    sql: &'static Sql,
+    columns: &[Column<'_>],
+) -> Result<Vec<T>> {
+    let mut statement = conn.prepare_cached(sql.sqlite).map_err(|error| driver(sql, &error))?;
+    let mut found = Vec::new();
+    for row in 0..rows(columns) {
+        bind_row(&mut statement, sql, columns, row)?;
+        let mut rows = statement.raw_query();
+        while let Some(row) = rows.next().map_err(|error| driver(sql, &error))? {
+            let row = Row { statement: sql.name, inner: Inner::Sqlite(row), tide: None };
+            found.push(T::from_row(&row)?);
+        }
+    }
+    Ok(found)
 }
 
 pub(crate) fn opt<T: FromRow>(
