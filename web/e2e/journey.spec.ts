@@ -110,6 +110,7 @@ test("pictures go as one album; a poll is counted; places have addresses", async
   await page.locator('[data-pick="photo"]').setInputFiles([1, 2, 3].map((n) => ({ name: `p${n}.png`, mimeType: "image/png", buffer: png })));
   await expect(page.locator(".album button")).toHaveCount(3);
   await page.locator(".album button").first().click();
+  await expect(page.locator("dialog img")).toBeVisible();
   await page.keyboard.press("Escape");
   await expect(page.locator("dialog")).toHaveCount(0);
   await page.getByRole("button", { name: "Stickers" }).click();
