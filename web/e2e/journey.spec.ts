@@ -123,24 +123,6 @@ test("pictures go as one album; a poll is counted; places have addresses", async
   expect(trouble).toEqual([]);
 });
 
-test("a secret chat is read by its members and by nobody else", async ({ browser }) => {
-  const [mina, jun] = await Promise.all([signUp(browser, server.url, "mina"), signUp(browser, server.url, "jun")]);
-  await mina.page.getByRole("button", { name: "New chat" }).click();
-  await mina.page.getByLabel("Name of the chat").fill("Hush");
-  await mina.page.getByLabel("ID to invite").fill(jun.id);
-  await mina.page.getByLabel(/Secret chat/).check();
-  await mina.page.getByRole("button", { name: "Create", exact: true }).click();
-  await jun.page.getByRole("link", { name: /Hush/ }).click();
-  await jun.page.getByRole("button", { name: "Join" }).click();
-  await expect(jun.page.getByLabel("Message", { exact: true })).toBeVisible();
-  await expect(mina.page.getByRole("log").getByText(/came in/).last()).toBeVisible();
-  await say(jun.page, "only for you");
-  await expect(mina.page.locator(".message", { hasText: "only for you" })).toBeVisible();
-  await say(mina.page, "read and understood");
-  await expect(jun.page.locator(".message", { hasText: "read and understood" })).toBeVisible();
-  expect([...mina.trouble, ...jun.trouble]).toEqual([]);
-});
-
 test("every tab is accessible and in three languages, on a phone", async ({ browser }) => {
   const { page } = await signUp(browser, server.url, "mina", { viewport: { width: 360, height: 740 }, locale: "ko-KR" });
   for (const [place, title] of [["friends", "친구"], ["chats", "채팅"], ["open", "오픈채팅"], ["services", "서비스"], ["more", "더보기"]] as const) {
