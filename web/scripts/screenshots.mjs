@@ -79,5 +79,5 @@ for (const [size, [width, height]] of Object.entries(sizes)) {
 await browser.close();
 if (!process.env.OUT) {
   const lines = taken.map(([what, size, theme]) => `| ${what} | ${size} | ${theme} | ![${what}, ${size}, ${theme}](screenshots/${what}-${size}-${theme}.png) |`);
-  writeFileSync(new URL("../../docs/screenshots.md", import.meta.url), `# Screenshots of the web app\n\nMade by \`npm run screenshots\` in \`web/\` against a running server; light is Korean, dark is English.\n\n| screen | size | look | |\n|---|---|---|---|\n${lines.join("\n")}\n`);
+  writeFileSync(new URL("../../docs/screenshots.md", import.meta.url), `# Screenshots of the web app\n\nMade by \`npm run screenshots\` in \`web/\` against a running server; light is Korean, dark is English. Korean needs a font such as the Debian packages fonts-noto-cjk and fonts-noto-color-emoji.\n\n| screen | size | look | |\n|---|---|---|---|\n${lines.join("\n")}\n`);
 }

@@ -53,6 +53,14 @@ const GATHER_MS = 50;
 const FAVOURITE = "m.favourite";
 const ARCHIVED = "m.lowpriority";
 
+const OPTIONS = {
+  initialSyncLimit: 20,
+  lazyLoadMembers: true,
+  threadSupport: true,
+  disablePresence: true,
+  pendingEventOrdering: PendingEventOrdering.Detached,
+};
+
 export class Engine {
   readonly client: MatrixClient;
   readonly #session: Session;
@@ -63,6 +71,7 @@ export class Engine {
   readonly #known = new WeakMap<MatrixEvent, { stamp: string; message: Message }>();
   #timer: ReturnType<typeof setTimeout> | null = null;
   #direct = new Map<string, string>();
+  #crypto: Promise<void> | null = null;
 
   constructor(session: Session, bases: Bases, listener: Listener) {
     this.#session = session;
@@ -89,13 +98,7 @@ export class Engine {
   async start(): Promise<void> {
     await this.client.store.startup();
     if (this.#session.crypto) await this.needCrypto();
-    await this.client.startClient({
-      initialSyncLimit: 20,
-      lazyLoadMembers: true,
-      threadSupport: true,
-      disablePresence: true,
-      pendingEventOrdering: PendingEventOrdering.Detached,
-    });
+    await this.client.startClient(OPTIONS);
   }
 
   stop(): void {
@@ -104,8 +107,16 @@ export class Engine {
 
   /** Loads the crypto module, if it is not there yet. */
   async needCrypto(): Promise<void> {
-    if (this.client.getCrypto()) return;
+    this.#crypto ??= this.#loadCrypto();
+    await this.#crypto;
+  }
+
+  async #loadCrypto(): Promise<void> {
+    // A sync that began without it would never hand it the keys that others send.
+    const running = this.client.clientRunning;
+    if (running) this.client.stopClient();
     await this.client.initRustCrypto();
+    if (running) await this.client.startClient(OPTIONS);
   }
 
   #listen(): void {
