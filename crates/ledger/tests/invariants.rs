@@ -234,7 +234,9 @@ async fn m7_what_was_acknowledged_survives_a_crash_and_nothing_is_half(mut db: T
         db.crash().await;
         // Who has no answer by now will have none: the server is gone.
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-        tasks.iter().for_each(|task| task.abort());
+        for task in &tasks {
+            task.abort();
+        }
         for answer in join_all(tasks).await.into_iter().filter_map(|task| task.ok().flatten()) {
             for (id, outcome) in answer {
                 acknowledged.insert(id, outcome.pos.unwrap());

@@ -1,6 +1,8 @@
 //! The same random requests, with crashes and retries in between, to the plain model and to the ledger
 //! on both engines: answers, balances, histories and past balances are the same everywhere.
 
+#![expect(clippy::await_holding_refcell_ref, reason = "one task alone uses it")]
+
 mod common;
 
 use std::{cell::RefCell, time::Duration};
@@ -153,7 +155,6 @@ impl Engine {
         let ledger = self.ledger();
         let sent = tokio::spawn(async move { ledger.make_transfers(request).await.is_ok() });
         tokio::task::yield_now().await;
-        #[expect(clippy::await_holding_refcell_ref, reason = "one task alone uses it")]
         self.db.borrow_mut().crash().await;
         // Who has no answer by now will have none: the server is gone.
         sent.abort();
@@ -274,7 +275,7 @@ async fn compare(engine: &Engine, space: &Space, model: &Model) -> Result<(), Te
 }
 
 /// Runs the cases on one engine.
-async fn cases(db: TestDb, count: u32) {
+fn cases(db: TestDb, count: u32) {
     let engine = Engine { db: RefCell::new(db), clock: Clock::manual(Millis(START)) };
     let mut runner = TestRunner::new(ProptestConfig::with_cases(count));
     let case = std::cell::Cell::new(0);
@@ -294,11 +295,11 @@ fn on_sqlite_it_is_the_same_as_the_model() {
     let folder = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        cases(TestDb::open(sqlite_config(folder.path()), &[&SCHEMA]).await.unwrap(), 120).await;
+        cases(TestDb::open(sqlite_config(folder.path()), &[&SCHEMA]).await.unwrap(), 120);
     });
 }
 
 #[test]
 fn on_postgresql_it_is_the_same_as_the_model() {
-    on_postgres(&[&SCHEMA], async |db| cases(db, 30).await);
+    on_postgres(&[&SCHEMA], async |db| cases(db, 30));
 }

@@ -238,7 +238,7 @@ mod tests {
                 (equal, random) => {
                     prop_assert_eq!(equal, Err(Refusal::BadSplit));
                     prop_assert_eq!(random, Err(Refusal::BadSplit));
-                    prop_assert!(total < people as i64);
+                    prop_assert!(total < i64::try_from(people).unwrap());
                 }
             }
         }

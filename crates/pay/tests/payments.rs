@@ -77,7 +77,7 @@ async fn what_nobody_accepts_goes_back_when_its_time_has_passed(db: TestDb) {
     let (pay, clock) = world(&db).await;
     let sent = pay.send(send("one", 1_000)).await.unwrap();
     assert_eq!(sent.deadline, Some(sent.created.plus(RETURN_AFTER)));
-    clock.advance(RETURN_AFTER - Duration::from_millis(1));
+    clock.advance(RETURN_AFTER.checked_sub(Duration::from_millis(1)).unwrap());
     assert_eq!(pay.sweep().await.unwrap(), 0);
     assert_eq!(wallets(&pay).await, [99_000, 1_000, 100_000]);
     clock.advance(Duration::from_millis(1));
@@ -144,7 +144,7 @@ async fn m2_limits_and_floor_hold_however_many_send_at_once(db: TestDb) {
     let sends = (0..20).map(|number| pay.send(send(format!("s{number}"), 10_000)));
     let outcomes = join_all(sends).await;
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 8);
-    for outcome in outcomes.into_iter().filter(|outcome| outcome.is_err()) {
+    for outcome in outcomes.into_iter().filter(Result::is_err) {
         assert_eq!(refusal(outcome), Refusal::LimitDay(80_000));
     }
     clock.advance(Duration::from_hours(25));

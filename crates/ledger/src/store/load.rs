@@ -140,7 +140,7 @@ impl Books {
         let ids = transfers.iter().flat_map(|transfer| [transfer.id.0, transfer.pending_id.0]);
         let ids: BTreeSet<u128> = ids.filter(|id| *id != 0).collect();
         for row in by_ids::<TransferRow>(tx, &TRANSFERS, ids.iter().copied()).await? {
-            books.keep_transfer(row);
+            books.keep_transfer(&row);
         }
         // What an earlier transfer settled decides whether the same one was made before.
         let settled: BTreeSet<u128> = books
@@ -151,7 +151,7 @@ impl Books {
             .map(|id| id.0)
             .collect();
         for row in by_ids::<TransferRow>(tx, &TRANSFERS, settled).await? {
-            books.keep_transfer(row);
+            books.keep_transfer(&row);
         }
         let unknown = ids.into_iter().filter(|id| !books.transfers.contains_key(&TransferId(*id)));
         let refused: Vec<RefusedRow> = by_ids(tx, &REFUSED, unknown.collect::<Vec<_>>()).await?;
@@ -168,7 +168,7 @@ impl Books {
         Ok(books)
     }
 
-    fn keep_transfer(&mut self, row: TransferRow) {
+    fn keep_transfer(&mut self, row: &TransferRow) {
         let id = row.transfer.facts.id;
         self.transfers.insert(id, row.transfer);
         if let Some(pending) = row.pending {

@@ -104,9 +104,9 @@ impl Model {
                     let refused = std::mem::take(&mut self.refused);
                     *self = before;
                     self.refused = refused;
-                    for other in at..=last {
+                    for (other, code) in codes.iter_mut().enumerate().take(last + 1).skip(at) {
                         if other != index {
-                            codes[other] = Code::LinkedEventFailed;
+                            *code = Code::LinkedEventFailed;
                         }
                     }
                     if open {

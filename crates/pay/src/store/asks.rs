@@ -76,7 +76,7 @@ pub(crate) async fn answer(
     let args = [
         Value::Blob(&id.0.to_be_bytes()),
         (state as i64).into(),
-        payment.as_ref().map(|id| id.as_slice()).into(),
+        payment.as_ref().map(<[u8; 16]>::as_slice).into(),
     ];
     tx.exec_one(&ANSWER, &args).await
 }

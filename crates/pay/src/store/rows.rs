@@ -105,7 +105,7 @@ pub(crate) async fn insert(tx: &mut Tx<'_>, new: &Payment) -> Result<()> {
         new.created.into(),
         new.deadline.into(),
         new.ended.into(),
-        group.as_ref().map(|group| group.as_slice()).into(),
+        group.as_ref().map(<[u8; 16]>::as_slice).into(),
         new.card.as_ref().into(),
         new.shown.map(|shown| shown as i64).into(),
     ];
