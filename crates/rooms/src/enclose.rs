@@ -35,12 +35,7 @@ impl Rooms {
         let mut head = room.head.lock().clone();
         let base = Base { event: Some(head.event.clone()), state_version: head.state_version };
         let draft = self.draft(room, &mut head, &pending)?;
-        let append = Append {
-            room: Arc::clone(room),
-            base,
-            draft,
-            key: Arc::clone(&self.0.key),
-        };
+        let append = Append { room: Arc::clone(room), base, draft, key: Arc::clone(&self.0.key) };
         Ok(Enclosed { append, written: Mutex::new(None) })
     }
 }
