@@ -2,6 +2,7 @@
 //! web app the list is empty, and the page says so.
 
 use std::{
+    ffi::OsString,
     fmt::Write as _,
     fs,
     hash::{DefaultHasher, Hash as _, Hasher as _},
@@ -14,7 +15,8 @@ const DIST: &str = "../../web/apps/chat/dist";
 fn main() -> io::Result<()> {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed={DIST}");
-    let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join(DIST);
+    // Asked when it runs: two copies of the project may share one target folder, and so this program.
+    let dist = Path::new(&told("CARGO_MANIFEST_DIR")?).join(DIST);
     let mut files = Vec::new();
     if dist.join("index.html").is_file() {
         collect(&dist, &mut files)?;
@@ -45,9 +47,14 @@ fn main() -> io::Result<()> {
         .map_err(io::Error::other)?;
     }
     list.push(']');
+    fs::write(PathBuf::from(told("OUT_DIR")?).join("files.rs"), list)
+}
+
+/// What cargo tells a build script.
+fn told(name: &str) -> io::Result<OsString> {
     #[expect(clippy::disallowed_methods, reason = "cargo tells a build script by variables")]
-    let out = std::env::var_os("OUT_DIR").ok_or_else(|| io::Error::other("no OUT_DIR"))?;
-    fs::write(PathBuf::from(out).join("files.rs"), list)
+    let value = std::env::var_os(name);
+    value.ok_or_else(|| io::Error::other(format!("no {name}")))
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {

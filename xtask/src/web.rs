@@ -18,7 +18,9 @@ pub(crate) fn build() -> Result<()> {
     let lock = modified(&web.join("package-lock.json")).context("web/package-lock.json is gone")?;
     if modified(&web.join(INSTALLED)).is_none_or(|installed| installed < lock) {
         eprintln!("missing: the web app's npm packages, as web/package-lock.json names them");
-        shell::run(npm().args(["ci", "--no-audit", "--no-fund"]))?;
+        // Not `npm ci`: it refuses a lock file without the variants of a package for other platforms,
+        // and some mirrors of the registry have only those for their own.
+        shell::run(npm().args(["install", "--no-save", "--no-audit", "--no-fund"]))?;
     }
     let newest = newest_below(&web.join("apps"))?.max(newest_below(&web.join("packages"))?);
     if modified(&web.join(BUILT)).is_some_and(|built| built > newest.max(lock)) {

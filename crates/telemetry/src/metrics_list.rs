@@ -47,6 +47,12 @@ pub const METRICS: &[Metric] = &[
         about: "1 while the bus to the other servers is there, or none is configured.",
     },
     Metric {
+        name: "haechi_ledger_group_transfers",
+        kind: MetricKind::Histogram,
+        labels: &[],
+        about: "Transfers that were written in one transaction.",
+    },
+    Metric {
         name: "haechi_rooms_kept",
         kind: MetricKind::Gauge,
         labels: &[],

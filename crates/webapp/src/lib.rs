@@ -32,7 +32,7 @@ const OF_APIS: &[&str] =
 /// Said instead of the app by a program that was built without it.
 const ABSENT: &str = "<!doctype html><meta charset=utf-8><title>Haechi</title>\
     <h1>The server runs; its web app is not built in</h1>\
-    <p>Build it by <code>npm ci &amp;&amp; npm run build</code> in <code>web/</code>, then build the \
+    <p>Build it by <code>npm install &amp;&amp; npm run build</code> in <code>web/</code>, then build the \
     server again; or start it by <code>cargo xtask run</code>, which does both. Any other Matrix \
     client works with this address.</p>";
 
